@@ -1,0 +1,207 @@
+//! Records of the `event` stream: what happened to the node. Committed at once, sent first.
+
+use minicbor::{Decode, Encode};
+
+use crate::units::numbered;
+use crate::{Epoch, Label, SeqRange, Stamp, Stream, Text};
+
+/// One record of the `event` stream.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct EventRecord {
+    /// When it happened.
+    #[n(0)]
+    pub stamp: Stamp,
+    /// What happened.
+    #[n(1)]
+    pub body: EventBody,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum EventBody {
+    /// The machine's clock was synchronised: this stamp's boot and uptime were `wall_ms`, give or take `error_ms`.
+    #[n(1)]
+    #[cbor(map)]
+    ClockAnchor {
+        /// Unix time in milliseconds.
+        #[n(0)]
+        wall_ms: i64,
+        /// Largest error in milliseconds.
+        #[n(1)]
+        error_ms: u32,
+    },
+    /// Records that will never come. Data that arrives after all turns lost into have.
+    #[n(2)]
+    Loss(#[n(0)] Loss),
+    /// The agent started.
+    #[n(3)]
+    #[cbor(map)]
+    Started {
+        /// The agent's version.
+        #[n(0)]
+        version: Label,
+        /// Whether the run before it ended in order.
+        #[n(1)]
+        clean: bool,
+        /// Whether the machine booted since (and not the agent alone).
+        #[n(2)]
+        new_boot: bool,
+    },
+    /// The agent stops in order.
+    #[n(4)]
+    #[cbor(map)]
+    Stopping {},
+    /// A camera's condition changed.
+    #[n(5)]
+    #[cbor(map)]
+    Camera {
+        /// The camera's id.
+        #[n(0)]
+        camera: Label,
+        /// Its condition now.
+        #[n(1)]
+        condition: CameraCondition,
+        /// What exactly, for people.
+        #[n(2)]
+        detail: Text,
+    },
+    /// The spool's condition changed.
+    #[n(6)]
+    #[cbor(map)]
+    Spool {
+        /// The condition.
+        #[n(0)]
+        condition: SpoolCondition,
+        /// The stream it concerns, if one.
+        #[n(1)]
+        stream: Option<Stream>,
+        /// What exactly, for people.
+        #[n(2)]
+        detail: Text,
+    },
+    /// The uplink came or went.
+    #[n(7)]
+    #[cbor(map)]
+    Link {
+        /// Up or not.
+        #[n(0)]
+        up: bool,
+        /// Why, for people.
+        #[n(1)]
+        detail: Text,
+    },
+    /// Power as the machine sees it.
+    #[n(8)]
+    #[cbor(map)]
+    Power {
+        /// The condition.
+        #[n(0)]
+        condition: PowerCondition,
+    },
+    /// The result of a command.
+    #[n(9)]
+    #[cbor(map)]
+    CommandResult {
+        /// The command's id.
+        #[n(0)]
+        #[cbor(with = "minicbor::bytes")]
+        id: [u8; 16],
+        /// Whether it was done.
+        #[n(1)]
+        done: bool,
+        /// Why not, or what came of it.
+        #[n(2)]
+        detail: Text,
+    },
+}
+
+/// Records `range` of `stream` in `epoch` that will never come, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Loss {
+    /// The epoch they had.
+    #[n(0)]
+    pub epoch: Epoch,
+    /// Their stream.
+    #[n(1)]
+    pub stream: Stream,
+    /// Which.
+    #[n(2)]
+    pub range: SeqRange,
+    /// Why.
+    #[n(3)]
+    pub reason: LossReason,
+}
+
+numbered! {
+    /// Why records will never come.
+    LossReason {
+        /// Numbers that were reserved and never given to a record (after an unclean stop).
+        1 Unused "unused",
+        /// Dropped at the stream's limit, oldest first.
+        2 Evicted "evicted",
+        /// Thinned at the limit: every second image.
+        3 Thinned "thinned",
+        /// A damaged store was set aside.
+        4 Damaged "damaged",
+        /// A hub was restored from a backup that lacks them, and the agent no longer had them.
+        5 HubRewound "hub_rewound",
+        /// The hub refused them and they could not be mended.
+        6 Rejected "rejected",
+        /// The store was replaced; the amount is what the hub knew of.
+        7 Replaced "replaced",
+        /// Readings were rolled up at the limit: their means were sent instead.
+        8 RolledUp "rolled_up",
+    }
+}
+
+numbered! {
+    /// A camera's condition.
+    CameraCondition {
+        /// Delivers good images.
+        1 Good "good",
+        /// Does not answer.
+        2 Unreachable "unreachable",
+        /// Refuses our password: paused so that it does not lock us out.
+        3 Unauthorized "unauthorized",
+        /// Answers with something that is no whole JPEG.
+        4 BadImage "bad_image",
+        /// Delivers the very same bytes again and again.
+        5 Frozen "frozen",
+        /// Delivers black.
+        6 Black "black",
+        /// View or resolution changed: everything is masked until someone confirms.
+        7 ViewChanged "view_changed",
+    }
+}
+
+numbered! {
+    /// A spool's condition.
+    SpoolCondition {
+        /// Works.
+        1 Good "good",
+        /// A damaged database was set aside.
+        2 Quarantined "quarantined",
+        /// The disk is full: the ballast is spent.
+        3 DiskFull "disk_full",
+        /// A stream reached its limit.
+        4 AtLimit "at_limit",
+        /// The card was cloned or rolled back: a new epoch began.
+        5 NewEpoch "new_epoch",
+    }
+}
+
+numbered! {
+    /// Power as the machine sees it.
+    PowerCondition {
+        /// On mains.
+        1 Mains "mains",
+        /// On battery.
+        2 Battery "battery",
+        /// About to die: the dying gasp.
+        3 DyingGasp "dying_gasp",
+        /// Supply voltage too low for the machine.
+        4 Undervoltage "undervoltage",
+    }
+}

@@ -1,0 +1,1 @@
+//! What tests, benches and the demo share.
