@@ -1,1 +1,11 @@
-//! agent
+//! The village daemon. Data flows one way: [`sources`] -> [`spool`] -> [`uplink`] -> hub; acknowledgements and commands
+//! are the only two things that return.
+//!
+//! A source knows the spool's [`spool::Spool::append`] and nothing of the uplink; the uplink knows the spool and nothing
+//! of the sources. Time comes in through [`stamper`] and `simpul_clock`.
+
+pub mod config;
+pub mod sources;
+pub mod spool;
+pub mod stamper;
+pub mod uplink;

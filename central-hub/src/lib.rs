@@ -1,1 +1,11 @@
-//! hub
+//! The district's hub. Data flows one way: [`mqtt`] -> [`intake`] -> [`store`] -> [`view`] -> [`web`] -> room;
+//! acknowledgements and commands are the only two things that return.
+//!
+//! `web` reads only `view`; only `store` writes state; only `web` knows HTTP; only `mqtt` knows MQTT.
+#![forbid(unsafe_code)]
+
+pub mod intake;
+pub mod mqtt;
+pub mod store;
+pub mod view;
+pub mod web;

@@ -1,0 +1,144 @@
+//! Configuration: raw TOML -> validated [`Config`], once. Everything behind this file trusts the values.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use simpul_wire::{Label, NodeId};
+
+/// The whole configuration, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This node's id; must equal the certificate's common name.
+    pub node: NodeId,
+    /// The buffer.
+    pub spool: SpoolConfig,
+    /// The way to the hub.
+    pub uplink: UplinkConfig,
+    /// Cameras.
+    pub cameras: Vec<CameraConfig>,
+    /// The HTTP API on the village LAN; `None`: off.
+    pub local_api: Option<LocalApiConfig>,
+    /// The machine itself; `None`: off.
+    pub host: Option<HostConfig>,
+}
+
+/// The buffer and its limits in bytes, chosen per stream (promise 4).
+#[derive(Debug, Clone)]
+pub struct SpoolConfig {
+    /// Where it lives.
+    pub directory: PathBuf,
+    /// `service`: at the limit the API answers 507. Default 64 MiB.
+    pub service_bytes_max: u64,
+    /// `event`: oldest first. Default 16 MiB.
+    pub event_bytes_max: u64,
+    /// `reading`: rolled up, then oldest first. Default 64 MiB.
+    pub reading_bytes_max: u64,
+    /// `snapshot`: thinned, then oldest first. Default 1 GiB.
+    pub snapshot_bytes_max: u64,
+    /// Acknowledged `service` and `event` records kept for a rewound hub. Default 16 MiB.
+    pub kept_bytes_max: u64,
+    /// The same in time. Default 48 h.
+    pub kept_for: Duration,
+    /// A real file that is deleted on a full disk, so that the spool can reopen and drain. Default 4 MiB.
+    pub ballast_bytes: u64,
+    /// The machine's hardware serial that the epoch is bound to; `None`: read from the device tree, the machine id or DMI.
+    pub hardware_serial: Option<String>,
+}
+
+/// The way to the hub.
+#[derive(Debug, Clone)]
+pub struct UplinkConfig {
+    /// Hub addresses `host:port`, tried in turn.
+    pub hubs: Vec<String>,
+    /// The name in the hub's certificate; `None`: the host of the address.
+    pub server_name: Option<String>,
+    /// PEM file with the district's CA, or two of them.
+    pub ca_file: PathBuf,
+    /// PEM file with this node's certificate.
+    pub certificate_file: PathBuf,
+    /// PEM file with this node's key.
+    pub key_file: PathBuf,
+    /// How often the agent says how it is. Default 30 s.
+    pub state_interval: Duration,
+    /// Longest pause between attempts to connect; full jitter below it. Default 60 s.
+    pub reconnect_max: Duration,
+    /// No acknowledgement for so long with something in flight: connect anew. Default 60 s.
+    pub no_progress: Duration,
+    /// Bytes a day on this link; `None`: unmetered. Events and service records go first and are never held back.
+    pub daily_bytes_max: Option<u64>,
+}
+
+/// A camera.
+#[derive(Debug, Clone)]
+pub struct CameraConfig {
+    /// Its own id.
+    pub id: Label,
+    /// Where its snapshots are, or its ONVIF device service to ask for that.
+    pub address: CameraAddress,
+    /// User name for HTTP Digest.
+    pub username: Option<String>,
+    /// File with the password, mode 0600.
+    pub password_file: Option<PathBuf>,
+    /// Time between polls. Default 60 s.
+    pub interval: Duration,
+    /// An unchanged scene is still stored this often. Default 15 min.
+    pub heartbeat: Duration,
+    /// Bytes of one image at most. Default 4 MiB.
+    pub image_bytes_max: u32,
+    /// Masks to burn in, in thousandths of width and height.
+    pub masks: Vec<Mask>,
+    /// Resolution for which the masks were drawn; another one masks everything until someone confirms.
+    pub mask_resolution: Option<(u16, u16)>,
+    /// Identical bodies in a row that mean frozen. Default 5.
+    pub frozen_after: u32,
+    /// Marks records as made by a simulator.
+    pub simulated: bool,
+}
+
+/// How to get at a camera's snapshots.
+#[derive(Debug, Clone)]
+pub enum CameraAddress {
+    /// A snapshot URL (`http` or `https`).
+    Snapshot(String),
+    /// An ONVIF device service URL to ask for the snapshot URI (profile by token, else the first).
+    Onvif {
+        /// Device service URL, such as `http://192.168.1.64/onvif/device_service`.
+        device: String,
+        /// Profile token.
+        profile: Option<String>,
+    },
+}
+
+/// A rectangle in thousandths of the image's width and height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mask {
+    /// Left edge.
+    pub x: u16,
+    /// Upper edge.
+    pub y: u16,
+    /// Width.
+    pub width: u16,
+    /// Height.
+    pub height: u16,
+}
+
+/// The HTTP API on the village LAN.
+#[derive(Debug, Clone)]
+pub struct LocalApiConfig {
+    /// Where to listen. Default 127.0.0.1:8480.
+    pub listen: SocketAddr,
+    /// File with the bearer token, mode 0600.
+    pub token_file: PathBuf,
+    /// Largest body in bytes. Default 16 KiB.
+    pub body_bytes_max: usize,
+    /// Requests per second and client, sustained; bursts of ten times as many. Default 20.
+    pub requests_per_second_max: u32,
+}
+
+/// The machine itself.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// Time between samples. Default 10 s.
+    pub interval: Duration,
+}

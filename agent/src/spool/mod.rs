@@ -1,0 +1,208 @@
+//! The buffer between sources and uplink: what is appended here survives a power cut (promise 1).
+//!
+//! [`Spool`] is a handle to one writer thread that owns all files; its queue is bounded. An append returns after the
+//! fsync that made it durable; concurrent ones share it (group commit).
+
+use std::sync::Arc;
+
+use simpul_clock::Clock;
+use simpul_wire::ack::{Ack, HubState};
+use simpul_wire::event::EventRecord;
+use simpul_wire::image::{ImageMeta, ImagePart};
+use simpul_wire::reading::ReadingBlock;
+use simpul_wire::service::ServiceRecord;
+use simpul_wire::{Epoch, Generation, RangeSet, SeqRange, Stream};
+use tokio::sync::watch;
+
+use crate::config::SpoolConfig;
+
+/// A record to append.
+#[derive(Debug, Clone)]
+pub enum NewRecord {
+    /// To `service`. Its key is the idempotency key: the same key again is the same record.
+    Service(ServiceRecord),
+    /// To `event`.
+    Event(EventRecord),
+    /// To `reading`: takes as many sequence numbers as it has readings.
+    Readings(ReadingBlock),
+    /// To `snapshot`.
+    Snapshot {
+        /// What is known of it; length and hash must fit `jpeg`.
+        meta: ImageMeta,
+        /// The image, masked.
+        jpeg: Vec<u8>,
+    },
+}
+
+/// A durable append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its sequence numbers.
+    pub range: SeqRange,
+    /// The key was known: these are the numbers of the first time, and nothing was written.
+    pub duplicate: bool,
+}
+
+/// Why an append was refused. Nothing was accepted.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum AppendError {
+    /// The stream's limit in bytes is reached and the stream is one that never evicts.
+    #[error("the {stream} buffer is full: {used_bytes} of {limit_bytes} bytes wait for the hub")]
+    AtLimit {
+        /// The stream.
+        stream: Stream,
+        /// Bytes used.
+        used_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The disk is full.
+    #[error("the disk is full: free space in {0}")]
+    DiskFull(String),
+    /// The key was used before for another content.
+    #[error("the idempotency key was used before for another record")]
+    KeyReused,
+    /// The record is over a limit of size.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The storage failed; the spool recovers by itself, try again.
+    #[error("storage: {0}")]
+    Storage(String),
+    /// The spool has been closed.
+    #[error("the spool is closed")]
+    Closed,
+}
+
+/// One stored record (a block for readings, the meta data for an image), encoded as it travels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its sequence numbers.
+    pub range: SeqRange,
+    /// Encoded `ServiceRecord`, `EventRecord`, `ReadingBlock` or `ImageMeta`.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a read or an acknowledgement failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The storage failed; the spool recovers by itself, try again.
+    #[error("storage: {0}")]
+    Storage(String),
+    /// The spool has been closed.
+    #[error("the spool is closed")]
+    Closed,
+}
+
+/// What the spool holds, published after each change.
+#[derive(Debug, Clone)]
+pub struct SpoolState {
+    /// The store's epoch.
+    pub epoch: Epoch,
+    /// The generation of the hub whose acknowledgements are in here.
+    pub generation: Option<Generation>,
+    /// The streams, by `Stream::number() - 1`.
+    pub streams: [StreamStatus; 4],
+    /// The disk is full and the ballast is spent.
+    pub disk_full: bool,
+}
+
+/// What the spool holds of one stream.
+#[derive(Debug, Clone)]
+pub struct StreamStatus {
+    /// The next sequence number.
+    pub next_seq: u64,
+    /// Stored and not acknowledged: what the uplink has to send.
+    pub owed: Arc<RangeSet>,
+    /// Records in `owed`.
+    pub backlog_records: u64,
+    /// Their bytes.
+    pub backlog_bytes: u64,
+    /// The limit in bytes.
+    pub limit_bytes: u64,
+    /// Records lost for ever in this epoch (`unused` numbers left out).
+    pub lost_records: u64,
+    /// Uptime of the oldest owed record, if of this boot.
+    pub oldest_uptime_ms: Option<u64>,
+}
+
+impl SpoolState {
+    /// One stream's status.
+    pub fn stream(&self, stream: Stream) -> &StreamStatus {
+        &self.streams[usize::from(stream.number()) - 1]
+    }
+}
+
+/// What opening found.
+#[derive(Debug, Clone)]
+pub struct OpenReport {
+    /// How often this machine has booted under this agent: for stamps.
+    pub boot: u32,
+    /// Whether the machine booted since the last run.
+    pub new_boot: bool,
+    /// Whether the last run closed the spool in order.
+    pub clean: bool,
+    /// What was quarantined, replaced or declared lost, for people; each also is an event in the spool.
+    pub notes: Vec<String>,
+}
+
+/// Handle to the spool. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    state: watch::Receiver<SpoolState>,
+}
+
+#[expect(unused_variables, reason = "the seam; the spool follows")]
+impl Spool {
+    /// Open (or create, recover, quarantine) the spool and start its writer thread. Always boots (promise 6) unless
+    /// the directory itself cannot be written to.
+    pub fn open(config: &SpoolConfig, clock: Clock) -> Result<(Spool, OpenReport), SpoolError> {
+        Err(SpoolError::Closed)
+    }
+
+    /// The state, and changes of it.
+    pub fn state(&self) -> watch::Receiver<SpoolState> {
+        self.state.clone()
+    }
+
+    /// Append; returns when durable.
+    pub async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
+        Err(AppendError::Closed)
+    }
+
+    /// Stored records of `range`, ascending, at least one (if any is left) and at most `bytes_max` bytes and
+    /// `records_max` records. Numbers that are gone (acknowledged, evicted) are skipped; a block of readings that only
+    /// partly lies in `range` comes whole.
+    pub async fn read(
+        &self,
+        stream: Stream,
+        range: SeqRange,
+        bytes_max: usize,
+        records_max: usize,
+    ) -> Result<Vec<Stored>, SpoolError> {
+        Err(SpoolError::Closed)
+    }
+
+    /// A part of an image; `None` if it is gone.
+    pub async fn read_part(&self, seq: u64, offset: u32, bytes_max: usize) -> Result<Option<ImagePart>, SpoolError> {
+        Err(SpoolError::Closed)
+    }
+
+    /// The hub has committed or refused records: free them, keep them, or declare them lost.
+    ///
+    /// `RejectReason::Unsupported` keeps the record for a newer hub, out of `owed` until the hub's generation or the
+    /// session changes; the uplink bisects batches and passes only refusals of single records.
+    pub async fn acknowledge(&self, ack: Ack) -> Result<(), SpoolError> {
+        Err(SpoolError::Closed)
+    }
+
+    /// The hub said what it is: with another generation everything kept becomes owed again, but for what the hub's
+    /// acknowledgements then name; what its backup holds need no longer be kept.
+    pub async fn hub(&self, hub: HubState) -> Result<(), SpoolError> {
+        Err(SpoolError::Closed)
+    }
+
+    /// Close in order: flush, mark clean.
+    pub async fn close(self) -> Result<(), SpoolError> {
+        Err(SpoolError::Closed)
+    }
+}

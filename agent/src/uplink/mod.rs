@@ -1,0 +1,1 @@
+//! The way to the hub: a pure scheduler and a thin MQTT adapter.

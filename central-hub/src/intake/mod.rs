@@ -1,0 +1,1 @@
+//! decode -> validate -> dedupe -> commit -> acknowledge.

@@ -1,0 +1,1 @@
+//! axum: API, live events, page; the only place that knows HTTP.
