@@ -302,8 +302,8 @@ pub struct AsideRow {
     pub payload_bytes: u64,
 }
 
-/// How full the hub's disk is.
-#[derive(Debug, Clone, PartialEq)]
+/// How full the hub's disk is, and what the store has to say of itself.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Usage {
     /// Bytes of the database and its journal.
     pub database_bytes: u64,
@@ -319,6 +319,14 @@ pub struct Usage {
     pub aside_count: u64,
     /// Readings committed but not rolled up yet.
     pub rollup_lag_batches: u64,
+    /// Whether commits are refused because the disk or its budget is full: nothing is acknowledged meanwhile.
+    pub withholding: bool,
+    /// When the newest backup was begun, Unix milliseconds.
+    pub last_backup_ms: Option<i64>,
+    /// Incomplete images that were dropped at the limit, since the start: their agents begin them again.
+    pub incoming_dropped: u64,
+    /// Set when the store was damaged at the start and set aside: what was done, for people.
+    pub quarantined: Option<String>,
 }
 
 /// Which rows to page through.
