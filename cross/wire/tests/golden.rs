@@ -1,0 +1,294 @@
+//! The exact bytes and numbers of version 1. A change that turns one of these red breaks fleets in the field: add a new
+//! field or variant with a new number instead.
+
+use simpul_wire::ack::*;
+use simpul_wire::batch::{Encoding, seal, seal_image_part};
+use simpul_wire::command::{Action, Command};
+use simpul_wire::error::to_vec;
+use simpul_wire::event::*;
+use simpul_wire::image::{ImageMeta, ImagePart};
+use simpul_wire::reading::{Point, ReadingBlock, Series, Value};
+use simpul_wire::service::{Origin, ServiceBody, ServiceRecord, VisitOutcome};
+use simpul_wire::state::{AgentState, StreamState};
+use simpul_wire::*;
+
+const EPOCH: Epoch = Epoch::from_bytes([0xe0; 16]);
+const GENERATION: Generation = Generation::from_bytes([0x9e; 16]);
+const STAMP: Stamp = Stamp { boot: 3, uptime_ms: 61_000, wall_ms: Some(1_795_000_000_000) };
+
+fn node() -> NodeId {
+    "35.12.07.2003-01".parse().unwrap()
+}
+
+fn text<const MAX: usize>(text: &str) -> label::BoundedText<MAX> {
+    text.parse().unwrap()
+}
+
+fn check(bytes: Vec<u8>, expected: &str) {
+    assert_eq!(hex::encode(bytes), expected);
+}
+
+fn event(body: EventBody) -> Vec<u8> {
+    to_vec(&EventRecord { stamp: STAMP, body })
+}
+
+#[test]
+fn a_count() {
+    let record = ServiceRecord {
+        stamp: STAMP,
+        key: text("k-1"),
+        origin: Origin::Api,
+        simulated: true,
+        body: ServiceBody::Count { service: text("ktp"), desk: Some(text("2")), delta: -1, total: Some(17) },
+    };
+    check(to_vec(&record), "a500830319ee481b000001a1ee565e0001636b2d31020103f5048201a400636b747001613202200311");
+}
+
+#[test]
+fn a_visit() {
+    let record = ServiceRecord {
+        stamp: Stamp { wall_ms: None, ..STAMP },
+        key: text("k-2"),
+        origin: Origin::Board,
+        simulated: false,
+        body: ServiceBody::Visit {
+            service: text("kk"),
+            desk: None,
+            ticket: Some(text("A012")),
+            waited_s: Some(300),
+            served_s: None,
+            outcome: VisitOutcome::NoShow,
+        },
+    };
+    check(to_vec(&record), "a500820319ee4801636b2d32020203f4048202a400626b6b0264413031320319012c0502");
+}
+
+#[test]
+fn events() {
+    check(
+        event(EventBody::ClockAnchor { wall_ms: 1_795_000_000_000, error_ms: 20 }),
+        "a200830319ee481b000001a1ee565e00018201a2001b000001a1ee565e000114",
+    );
+    let loss = Loss {
+        epoch: EPOCH,
+        stream: Stream::Snapshot,
+        range: SeqRange::new(7, 9).unwrap(),
+        reason: LossReason::Evicted,
+    };
+    check(
+        event(EventBody::Loss(loss)),
+        "a200830319ee481b000001a1ee565e0001820281a40050e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e00104028207020302",
+    );
+    check(
+        event(EventBody::Started { version: text("0.1.0"), clean: false, new_boot: true }),
+        "a200830319ee481b000001a1ee565e00018203a30065302e312e3001f402f5",
+    );
+    check(event(EventBody::Stopping {}), "a200830319ee481b000001a1ee565e00018204a0");
+    let camera = EventBody::Camera { camera: text("halaman"), condition: CameraCondition::Frozen, detail: text("5 x") };
+    check(event(camera), "a200830319ee481b000001a1ee565e00018205a3006768616c616d616e01050263352078");
+    let spool =
+        EventBody::Spool { condition: SpoolCondition::AtLimit, stream: Some(Stream::Service), detail: text("64 MiB") };
+    check(event(spool), "a200830319ee481b000001a1ee565e00018206a30004010102663634204d6942");
+    check(
+        event(EventBody::Link { up: true, detail: text("hub") }),
+        "a200830319ee481b000001a1ee565e00018207a200f50163687562",
+    );
+    check(
+        event(EventBody::Power { condition: PowerCondition::DyingGasp }),
+        "a200830319ee481b000001a1ee565e00018208a10003",
+    );
+    check(
+        event(EventBody::CommandResult { id: [5; 16], done: true, detail: text("ok") }),
+        "a200830319ee481b000001a1ee565e00018209a300500505050505050505050505050505050501f502626f6b",
+    );
+}
+
+#[test]
+fn a_block_of_readings() {
+    let points = [Value::Number(21.37), Value::Missing(Missing::Timeout), Value::Number(21.4)];
+    let points = points.into_iter().zip([61_000, 71_000, 81_000]).map(|(value, uptime_ms)| Point { uptime_ms, value });
+    let raw = Point { uptime_ms: 61_500, value: Value::Number(core::f64::consts::PI) };
+    let block = ReadingBlock {
+        base: STAMP,
+        series: vec![
+            Series { metric: text("temperature"), unit: Unit::Celsius, points: points.collect() },
+            Series { metric: text("optics.0.rx_power"), unit: Unit::DecibelMilliwatts, points: vec![raw] },
+        ],
+    };
+    check(
+        block.to_vec(),
+        "82830319ee481b000001a1ee565e0082876b74656d706572617475726503034500a09c01000243b2210642010386716f70746963732e302e72785f706f776572060142e80718ff48182d4454fb210940",
+    );
+}
+
+#[test]
+fn a_batch_with_its_checksum() {
+    let record = event(EventBody::Stopping {});
+    check(
+        seal(&node(), EPOCH, Stream::Event, SeqRange::one(300), &[record]),
+        "89017033352e31322e30372e323030332d303150e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e00219012c011ae7481660015581a200830319ee481b000001a1ee565e00018204a0",
+    );
+}
+
+#[test]
+fn an_image_part() {
+    let meta = ImageMeta {
+        stamp: STAMP,
+        camera: text("halaman"),
+        length: 5_000,
+        sha256: [4; 32],
+        width: 640,
+        height: 480,
+        dhash: u64::MAX,
+        masked_percent: 3,
+        changed: true,
+        simulated: false,
+    };
+    check(
+        seal_image_part(&node(), EPOCH, 8, &ImagePart { meta, offset: 100, bytes: vec![1, 2, 3] }),
+        "89017033352e31322e30372e323030332d303150e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e00408011a9f8d6e8a035862a300aa00830319ee481b000001a1ee565e00016768616c616d616e02191388035820040404040404040404040404040404040404040404040404040404040404040404190280051901e0061bffffffffffffffff070308f509f40118640243010203",
+    );
+}
+
+#[test]
+fn what_returns_from_the_hub() {
+    let have: RangeSet = [SeqRange::new(1, 9).unwrap(), SeqRange::new(12, 40).unwrap()].into_iter().collect();
+    let ack = Ack {
+        generation: GENERATION,
+        epoch: EPOCH,
+        stream: Stream::Snapshot,
+        have: have.clone(),
+        rejected: vec![Rejected { range: SeqRange::one(50), reason: RejectReason::BadImageHash }],
+        partial: vec![PartialImage { seq: 51, missing: have.clone() }],
+        slow_down_ms: 500,
+    };
+    check(
+        Downlink::Ack(ack).to_vec(),
+        "820181a700509e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e0150e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e002040384010803181c0481a2008218320001070581a20018330184010803181c061901f4",
+    );
+    let backed_up = vec![BackedUp { epoch: EPOCH, stream: Stream::Event, ranges: have }];
+    check(
+        Downlink::Hub(HubState { generation: GENERATION, backed_up, wall_ms: None }).to_vec(),
+        "820281a200509e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e0181a30050e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e001020284010803181c",
+    );
+}
+
+#[test]
+fn an_agents_state() {
+    let stream = StreamState {
+        stream: Stream::Event,
+        next_seq: 10,
+        backlog_records: 3,
+        backlog_bytes: 400,
+        limit_bytes: 16 << 20,
+        lost_records: 0,
+        oldest_uptime_ms: Some(7),
+    };
+    let state = AgentState {
+        online: true,
+        epoch: EPOCH,
+        stamp: STAMP,
+        version: text("0.1.0"),
+        interval_s: 30,
+        generation: Some(GENERATION),
+        streams: vec![stream],
+    };
+    check(
+        state.to_vec(),
+        "a700f50150e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e002830319ee481b000001a1ee565e000365302e312e3004181e05509e9e9e9e9e9e9e9e9e9e9e9e9e9e9e9e0681a70002010a020303190190041a0100000005000607",
+    );
+}
+
+#[test]
+fn commands() {
+    let camera: Label = text("halaman");
+    let command = |action| Command { id: [6; 16], ttl_ms: 60_000, action }.to_vec();
+    check(
+        command(Action::SnapshotNow { camera: camera.clone() }),
+        "a30050060606060606060606060606060606060119ea60028201a1006768616c616d616e",
+    );
+    check(
+        command(Action::ConfirmView { camera }),
+        "a30050060606060606060606060606060606060119ea60028202a1006768616c616d616e",
+    );
+}
+
+#[test]
+fn topics() {
+    assert_eq!(topic::Topic::Up(node(), Stream::Service).to_string(), "simpul/v1/35.12.07.2003-01/up/service");
+    assert_eq!(topic::Topic::Ack(node()).to_string(), "simpul/v1/35.12.07.2003-01/ack");
+    assert_eq!(topic::Topic::Command(node()).to_string(), "simpul/v1/35.12.07.2003-01/cmd");
+    assert_eq!(topic::Topic::State(node()).to_string(), "simpul/v1/35.12.07.2003-01/state");
+    for text in
+        ["simpul/v1//ack", "simpul/v1/a/b/ack", "simpul/v1/a/up/", "simpul/v2/a/ack", "simpul/v1/+/ack", "simpul/v1/a"]
+    {
+        assert_eq!(topic::Topic::parse(text), None, "{text}");
+    }
+}
+
+/// Every number of every enumeration, so that a new variant shows up here and an old one cannot move.
+#[test]
+fn numbers_never_move() {
+    macro_rules! list {
+        ($name:ident) => {
+            $name::ALL
+                .iter()
+                .map(|variant| format!("{} {}", variant.number(), variant.text()))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+    }
+    assert_eq!(list!(Unit), "1 count, 2 %, 3 °C, 4 V, 5 mA, 6 dBm, 7 B, 8 B/s, 9 ms, 10 s, 11 flag, 12 nm");
+    assert_eq!(
+        list!(Missing),
+        "1 not supported, 2 device off, 3 timeout, 4 no light, 5 no module, 6 bad checksum, 7 out of range, 8 bus stuck, \
+         9 forbidden, 10 unreadable, 11 not yet"
+    );
+    assert_eq!(list!(Origin), "1 api, 2 board");
+    assert_eq!(list!(VisitOutcome), "1 served, 2 no show, 3 cancelled, 4 referred");
+    assert_eq!(
+        list!(LossReason),
+        "1 unused, 2 evicted, 3 thinned, 4 damaged, 5 hub_rewound, 6 rejected, 7 replaced, 8 rolled_up"
+    );
+    assert_eq!(
+        list!(CameraCondition),
+        "1 good, 2 unreachable, 3 unauthorized, 4 bad_image, 5 frozen, 6 black, 7 view_changed"
+    );
+    assert_eq!(list!(SpoolCondition), "1 good, 2 quarantined, 3 disk_full, 4 at_limit, 5 new_epoch");
+    assert_eq!(list!(PowerCondition), "1 mains, 2 battery, 3 dying_gasp, 4 undervoltage");
+    assert_eq!(
+        list!(RejectReason),
+        "1 bad_checksum, 2 unsupported, 3 malformed, 4 too_large, 5 wrong_node, 6 too_many_intervals, 7 bad_image_hash"
+    );
+    assert_eq!(list!(Encoding), "1 plain, 2 zstd, 3 image part");
+    let streams = Stream::ALL.map(|stream| format!("{} {stream}", stream.number()));
+    assert_eq!(streams, ["2 event", "1 service", "3 reading", "4 snapshot"]);
+}
+
+#[test]
+fn a_field_of_a_later_version_is_skipped() {
+    // The count above with a field 9 (text) in the record's map, as a newer agent might send it.
+    let mut bytes = to_vec(&ServiceRecord {
+        stamp: STAMP,
+        key: text("k"),
+        origin: Origin::Api,
+        simulated: false,
+        body: ServiceBody::Count { service: text("ktp"), desk: None, delta: 1, total: None },
+    });
+    let fields = bytes[0];
+    assert_eq!(fields & 0xe0, 0xa0, "a map");
+    bytes[0] = fields + 1;
+    bytes.extend([0x09, 0x62, b'h', b'i']);
+    let decoded: ServiceRecord = minicbor::decode(&bytes).unwrap();
+    assert_eq!(decoded.key, text("k"));
+}
+
+#[test]
+fn a_kind_of_a_later_version_is_unsupported_not_malformed() {
+    let unknown = to_vec(&Command { id: [6; 16], ttl_ms: 1, action: Action::SnapshotNow { camera: text("a") } });
+    let at = unknown.len() - 5;
+    let mut bytes = unknown;
+    assert_eq!(bytes[at], 1, "the action's number");
+    bytes[at] = 23;
+    assert!(matches!(Command::from_slice(&bytes), Err(WireError::Unsupported(_))));
+}
