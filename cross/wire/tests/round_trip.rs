@@ -1,4 +1,5 @@
 //! What goes in comes out, bit for bit.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use simpul_wire::batch::{Batch, Body, seal};
 use simpul_wire::reading::{Point, ReadingBlock, Series, Value};
