@@ -1,1 +1,53 @@
-//! Where records come from; each source yields records to the spool.
+//! Where records come from; each source yields records to the spool through [`Sink`] and knows nothing else of it.
+
+use std::future::Future;
+
+use simpul_wire::Label;
+use tokio::sync::{oneshot, watch};
+
+use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolState};
+
+/// What a source needs of the spool; in tests a fake stands in. Clones share it.
+pub trait Sink: Clone + Send + Sync + 'static {
+    /// Append; returns when durable (see [`Spool::append`]).
+    fn append(&self, record: NewRecord) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+
+    /// What the spool holds, for a status.
+    fn state(&self) -> watch::Receiver<SpoolState>;
+}
+
+impl Sink for Spool {
+    async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
+        Spool::append(self, record).await
+    }
+
+    fn state(&self) -> watch::Receiver<SpoolState> {
+        Spool::state(self)
+    }
+}
+
+/// A command for a camera's task.
+#[derive(Debug)]
+pub struct CameraCommand {
+    /// The camera's id.
+    pub camera: Label,
+    /// What to do.
+    pub action: CameraAction,
+    /// What came of it, or why not: text for people.
+    pub reply: oneshot::Sender<Result<String, String>>,
+}
+
+/// What a camera can be told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CameraAction {
+    /// Poll now and store the image whether the scene changed or not.
+    SnapshotNow,
+    /// Someone looked: the view is right, masks apply as configured.
+    ConfirmView,
+}
+
+/// Resolves when `shutdown` becomes true, or when nobody is left who could say so.
+pub(crate) async fn told(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone: the program ends.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}

@@ -1,16 +1,40 @@
-//! Configuration: raw TOML -> validated [`Config`], once. Everything behind this file trusts the values.
+//! Configuration: TOML -> validated [`Config`], once. Everything behind this folder trusts the values.
+//!
+//! [`schema`] names every key once, with its doc, default and example; [`read`] turns TOML into values and collects
+//! what is wrong; [`build`] puts them together and checks what several keys say together; [`values`] are the
+//! notations (durations, sizes); [`secret`] reads secrets, which are only ever in files of their own.
+//!
+//! A bad file is refused whole, with everything that is wrong in it, so that a technician mends it in one go; keeping
+//! the last good one is the caller's.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use simpul_wire::{Label, NodeId};
+
+mod build;
+mod read;
+mod schema;
+mod secret;
+mod values;
+
+pub use read::{ConfigError, Problem};
+pub use schema::print_defaults;
+pub use secret::{Secret, SecretError, read_secret};
+
+/// Largest configuration file in bytes: a hundred times a full one; more is the wrong file.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// The whole configuration, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// This node's id; must equal the certificate's common name.
     pub node: NodeId,
+    /// When the machine's wall clock is believed.
+    pub clock: ClockTrust,
+    /// Where sources keep the little they must remember over a restart. Default: `sources` beside the spool.
+    pub state_directory: PathBuf,
     /// The buffer.
     pub spool: SpoolConfig,
     /// The way to the hub.
@@ -21,6 +45,15 @@ pub struct Config {
     pub local_api: Option<LocalApiConfig>,
     /// The machine itself; `None`: off.
     pub host: Option<HostConfig>,
+}
+
+/// When the machine's wall clock is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockTrust {
+    /// Only while the kernel says that it is synchronised.
+    Auto,
+    /// Always: for demos and tests.
+    Trust,
 }
 
 /// The buffer and its limits in bytes, chosen per stream (promise 4).
@@ -94,6 +127,8 @@ pub struct CameraConfig {
     pub frozen_after: u32,
     /// Marks records as made by a simulator.
     pub simulated: bool,
+    /// Where the camera's confirmed view is kept over a restart.
+    pub state_directory: PathBuf,
 }
 
 /// How to get at a camera's snapshots.
@@ -134,6 +169,8 @@ pub struct LocalApiConfig {
     pub body_bytes_max: usize,
     /// Requests per second and client, sustained; bursts of ten times as many. Default 20.
     pub requests_per_second_max: u32,
+    /// Where the last totals of cumulative counters are kept over a restart.
+    pub state_directory: PathBuf,
 }
 
 /// The machine itself.
@@ -141,4 +178,32 @@ pub struct LocalApiConfig {
 pub struct HostConfig {
     /// Time between samples. Default 10 s.
     pub interval: Duration,
+}
+
+impl Config {
+    /// Read and validate a file. Relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with line, key, value and what is allowed; secrets are never printed.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let unreadable = |what: String| ConfigError::unreadable(path, what);
+        let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+        if size > FILE_BYTES_MAX {
+            return Err(unreadable(format!("{size} bytes, at most {FILE_BYTES_MAX}: this is no configuration")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        Config::parse(&text, folder).map_err(|error| error.of_file(path))
+    }
+
+    /// Validate a configuration's text; relative paths are relative to `folder`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, folder: &Path) -> Result<Config, ConfigError> {
+        build::config(text, folder)
+    }
 }
