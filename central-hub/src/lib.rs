@@ -4,6 +4,7 @@
 //! `web` reads only `view`; only `store` writes state; only `web` knows HTTP; only `mqtt` knows MQTT.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod intake;
 pub mod mqtt;
 pub mod store;

@@ -197,10 +197,13 @@ pub struct ServiceView {
     pub visits_other: u64,
     /// When the newest happened.
     pub last_at_ms: i64,
-    /// Coverage: nodes of the village that reported today's records and are live.
+    /// Coverage: nodes of the village that are live now, so that the count can be up to date for them.
     pub nodes_live: u32,
     /// Coverage: nodes of the village.
     pub nodes_total: u32,
+    /// Service records that the village's nodes still hold, by their last word: more is to come. Null if one of them
+    /// never said.
+    pub backlog_records: Option<u64>,
     /// Records among them with an estimated date.
     pub estimated: u64,
     /// Made by a simulator (SIMULASI).
@@ -328,6 +331,10 @@ pub struct HubView {
     pub days_left: Option<f64>,
     /// Payloads kept aside, ever.
     pub aside_count: u64,
+    /// Batches of readings that are not rolled up yet.
+    pub rollup_lag_batches: u64,
+    /// Whether publishes can come in: the MQTT server listens, or the external broker is there.
+    pub mqtt_ready: bool,
     /// Whether acknowledgements are withheld because the disk is full.
     pub withholding: bool,
     /// When the newest backup was begun; null if never.
@@ -351,14 +358,113 @@ pub struct SeriesPointView {
     pub missing: u64,
 }
 
+/// A series of one metric at one node.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SeriesView {
+    /// The node.
+    pub node: String,
+    /// The metric.
+    pub metric: String,
+    /// Its unit, as text; null if there is no reading of it.
+    pub unit: Option<String>,
+    /// Width of a span in seconds.
+    pub step_s: u32,
+    /// The spans that hold anything, in order of time.
+    pub points: Vec<SeriesPointView>,
+}
+
+/// The newest readings of one node.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct NodeReadingsView {
+    /// The node.
+    pub node: String,
+    /// One of each metric.
+    pub readings: Vec<ReadingView>,
+}
+
+/// Sequence numbers `first_seq..=last_seq`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RangeView {
+    /// The first.
+    pub first_seq: u64,
+    /// The last, inclusive.
+    pub last_seq: u64,
+}
+
+/// What the hub has of one (node, epoch, stream), range by range, for auditors.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StreamRangesView {
+    /// The node.
+    pub node: String,
+    /// The epoch.
+    pub epoch: String,
+    /// service, event, reading or snapshot.
+    pub stream: String,
+    /// Committed.
+    pub have: Vec<RangeView>,
+    /// How many records that is.
+    pub have_records: u64,
+    /// Declared lost.
+    pub lost: Vec<LossView>,
+    /// How many records that is.
+    pub lost_records: u64,
+    /// When the newest of it arrived.
+    pub last_received_ms: i64,
+}
+
+/// How full the hub's disk is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct UsageView {
+    /// Bytes of the database and its journal.
+    pub database_bytes: u64,
+    /// Bytes of the images.
+    pub snapshot_bytes: u64,
+    /// The budget.
+    pub budget_bytes: u64,
+    /// Free bytes on the file system.
+    pub free_bytes: u64,
+    /// Days until the budget is spent; null while unknown or not growing.
+    pub days_left: Option<f64>,
+    /// Payloads kept aside, ever.
+    pub aside_count: u64,
+    /// Batches of readings that are not rolled up yet.
+    pub rollup_lag_batches: u64,
+    /// Whether acknowledgements are withheld because the store cannot commit.
+    pub withholding: bool,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, Serialize, serde::Deserialize, ToSchema)]
+pub struct BackupView {
+    /// Where it lies, on the hub's machine.
+    pub directory: String,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Images copied (those that were there already are not copied again).
+    pub images: u64,
+    /// When it was begun.
+    pub at_ms: i64,
+}
+
+/// Who is looking.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SessionView {
+    /// The token's name; `local` on a hub that is open to its own machine.
+    pub name: String,
+    /// Whether this hub asks for a token at all.
+    pub token_required: bool,
+}
+
 /// A live event on `/api/v1/live` (server-sent events; the event's name is its `type`).
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum LiveEvent {
     /// These nodes changed: fetch the overview, at most once a second.
     Changed {
-        /// Their ids.
+        /// Their ids; empty with `all`.
         nodes: Vec<String>,
+        /// So much changed that every node counts as changed.
+        all: bool,
         /// The hub's time.
         now_ms: i64,
     },

@@ -1,0 +1,158 @@
+//! Every key of the configuration, once: what it means, its unit, its default. `config print-defaults` prints this
+//! table and the check for unknown keys goes by it, so neither can name a key that the other does not know.
+
+/// A key of the configuration file.
+#[derive(Debug)]
+pub struct Key {
+    /// Section and name, such as `web.listen`.
+    pub path: &'static str,
+    /// What it means, for people.
+    pub doc: &'static str,
+    /// Unit or kind of the value.
+    pub unit: &'static str,
+    /// The default as TOML; `None`: not set.
+    pub default: Option<&'static str>,
+    /// A value to learn from, as TOML.
+    pub example: &'static str,
+}
+
+/// The keys, in the order in which they are printed.
+pub const KEYS: &[Key] = &[
+    Key {
+        path: "data_directory",
+        doc: "Where the hub keeps everything: records, images, tokens, certificates. Made if missing; only its owner can read it.",
+        unit: "path",
+        default: Some("\"/var/lib/simpul-hub\""),
+        example: "\"/srv/simpul\"",
+    },
+    Key {
+        path: "timezone",
+        doc: "The district's time zone: what \"today\" means on the wall.",
+        unit: "WIB (UTC+7), WITA (UTC+8) or WIT (UTC+9)",
+        default: Some("\"WIB\""),
+        example: "\"WITA\"",
+    },
+    Key {
+        path: "mqtt.listen",
+        doc: "Address of the hub's own MQTT server (TLS, client certificates). Not together with mqtt.external_url.",
+        unit: "address:port",
+        default: Some("\"0.0.0.0:8883\""),
+        example: "\"0.0.0.0:8883\"",
+    },
+    Key {
+        path: "mqtt.external_url",
+        doc: "Use this broker instead of the hub's own server. The command line's --mqtt says the same.",
+        unit: "mqtts://host[:port]",
+        default: None,
+        example: "\"mqtts://broker.example:8883\"",
+    },
+    Key {
+        path: "mqtt.ca_file",
+        doc: "The district's CA (one or two certificates): who signs the nodes, and the broker.",
+        unit: "PEM file; default DATA/pki/ca.pem",
+        default: None,
+        example: "\"/etc/simpul/ca.pem\"",
+    },
+    Key {
+        path: "mqtt.certificate_file",
+        doc: "The hub's certificate for MQTT.",
+        unit: "PEM file; default DATA/pki/hub.pem",
+        default: None,
+        example: "\"/etc/simpul/hub.pem\"",
+    },
+    Key {
+        path: "mqtt.key_file",
+        doc: "Its key; only the hub's user may read it.",
+        unit: "PEM file; default DATA/pki/hub.key",
+        default: None,
+        example: "\"/etc/simpul/hub.key\"",
+    },
+    Key {
+        path: "web.listen",
+        doc: "Address of the page and the API. Anything but loopback needs certificate, key and at least one token.",
+        unit: "address:port",
+        default: Some("\"127.0.0.1:8470\""),
+        example: "\"0.0.0.0:8470\"",
+    },
+    Key {
+        path: "web.certificate_file",
+        doc: "Certificate chain for HTTPS. Together with web.key_file.",
+        unit: "PEM file",
+        default: None,
+        example: "\"/etc/simpul/web.pem\"",
+    },
+    Key {
+        path: "web.key_file",
+        doc: "Its key. Together with web.certificate_file.",
+        unit: "PEM file",
+        default: None,
+        example: "\"/etc/simpul/web.key\"",
+    },
+    Key {
+        path: "web.tokens_file",
+        doc: "Named tokens, hashed, managed with `simpul-hub token`. While the file is missing, loopback is open to everybody on this machine.",
+        unit: "file, mode 0600; default DATA/tokens",
+        default: None,
+        example: "\"/etc/simpul/tokens\"",
+    },
+    Key {
+        path: "store.budget_bytes_max",
+        doc: "How much disk the hub may use. Images are thinned first; acknowledgements are withheld last.",
+        unit: "bytes, or with KiB, MiB, GiB or TiB",
+        default: Some("\"100 GiB\""),
+        example: "\"2 TiB\"",
+    },
+    Key {
+        path: "store.snapshot_retention_days",
+        doc: "Images are deleted this long after they were taken.",
+        unit: "days, 1 to 365",
+        default: Some("14"),
+        example: "30",
+    },
+    Key {
+        path: "nodes.file",
+        doc: "The nodes to expect: a CSV file with the header id,name,village_code,village_name.",
+        unit: "CSV file",
+        default: None,
+        example: "\"/etc/simpul/nodes.csv\"",
+    },
+    Key {
+        path: "nodes.list",
+        doc: "The same, written here: tables with id, name, village_code and village_name.",
+        unit: "list of tables",
+        default: Some("[]"),
+        example: "[{ id = \"35.12.07.2003-01\", name = \"Kantor desa\", village_code = \"35.12.07.2003\", village_name = \"Sumberanyar\" }]",
+    },
+    Key {
+        path: "demo.fibre_control",
+        doc: "The demo's fibre switch: the address of its proxy. Leave it out anywhere else.",
+        unit: "http://127.0.0.1:port",
+        default: None,
+        example: "\"http://127.0.0.1:9000\"",
+    },
+];
+
+/// Keys of one table of `nodes.list`.
+pub const NODE_KEYS: &[&str] = &["id", "name", "village_code", "village_name"];
+
+/// The whole file as it would be with every default, each key with its explanation. Valid as it stands.
+pub fn print_defaults() -> String {
+    let mut text = String::from(
+        "# Simpul hub. Every key with its default; lines that begin with '#' are not set.\n\
+         # Relative paths begin at this file's folder. DATA is data_directory.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (of, name) = key.path.split_once('.').unwrap_or(("", key.path));
+        if of != section {
+            text += &format!("\n[{of}]\n");
+            section = of;
+        }
+        text += &format!("\n# {}\n# Value: {}.\n", key.doc, key.unit);
+        match key.default {
+            Some(default) => text += &format!("{name} = {default}\n"),
+            None => text += &format!("#{name} = {}\n", key.example),
+        }
+    }
+    text
+}
