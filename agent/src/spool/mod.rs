@@ -104,6 +104,25 @@ pub struct SpoolState {
     pub streams: [StreamStatus; 4],
     /// The disk is full and the ballast is spent.
     pub disk_full: bool,
+    /// Older epochs of this store (a cloned or rolled-back card began a new one) that still owe records: to be sent
+    /// under their own epoch, with [`Spool::read_of`] and [`Spool::read_part_of`]. Empty on a healthy node.
+    pub previous: Vec<EpochStatus>,
+}
+
+/// What the spool still holds of an older epoch.
+#[derive(Debug, Clone)]
+pub struct EpochStatus {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The streams, by `Stream::number() - 1`; nothing is appended to them any more.
+    pub streams: [StreamStatus; 4],
+}
+
+impl EpochStatus {
+    /// One stream's status.
+    pub fn stream(&self, stream: Stream) -> &StreamStatus {
+        &self.streams[usize::from(stream.number()) - 1]
+    }
 }
 
 /// What the spool holds of one stream.
