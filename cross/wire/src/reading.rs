@@ -101,8 +101,13 @@ impl<C> Encode<C> for ReadingBlock {
         e.array(2)?;
         self.base.encode(e, ctx)?;
         e.array(self.series.len() as u64)?;
+        let mut before = None;
         for series in &self.series {
-            encode_series(e, self.base.uptime_ms, series)?;
+            let times = encode_times(self.base.uptime_ms, series.points.iter().map(|point| point.uptime_ms));
+            // Metrics of one machine are sampled together: an empty column says "as the series before".
+            let same = before.as_ref() == Some(&times);
+            encode_series(e, if same { &[] } else { &times }, series)?;
+            before = Some(times);
         }
         Ok(())
     }
@@ -110,7 +115,7 @@ impl<C> Encode<C> for ReadingBlock {
 
 fn encode_series<W: Write>(
     e: &mut Encoder<W>,
-    base: u64,
+    times: &[u8],
     series: &Series,
 ) -> Result<(), minicbor::encode::Error<W::Error>> {
     let mut numbers = Vec::with_capacity(series.points.len());
@@ -132,7 +137,7 @@ fn encode_series<W: Write>(
     let values = encode_values(&numbers);
     e.array(if missing.is_empty() { 6 } else { 7 })?;
     e.str(&series.metric)?.u8(series.unit.number())?.u64(series.points.len() as u64)?;
-    e.bytes(&encode_times(base, series.points.iter().map(|point| point.uptime_ms)))?;
+    e.bytes(times)?;
     e.u8(values.decimals)?.bytes(&values.bytes)?;
     if !missing.is_empty() {
         e.bytes(&missing)?;
@@ -151,9 +156,10 @@ pub(crate) fn decode_block(d: &mut Decoder<'_>, budget: &mut usize) -> Result<Re
     if count > SERIES_MAX as u64 {
         return Err(WireError::TooLarge { what: "series in a block", size: count as usize, limit: SERIES_MAX });
     }
-    let mut series = Vec::new();
+    let mut series: Vec<Series> = Vec::new();
     for _ in 0..count {
-        series.push(decode_series(d, base.uptime_ms, budget)?);
+        let next = decode_series(d, base.uptime_ms, series.last(), budget)?;
+        series.push(next);
     }
     for _ in 2..fields {
         d.skip()?;
@@ -161,7 +167,12 @@ pub(crate) fn decode_block(d: &mut Decoder<'_>, budget: &mut usize) -> Result<Re
     Ok(ReadingBlock { base, series })
 }
 
-fn decode_series(d: &mut Decoder<'_>, base: u64, budget: &mut usize) -> Result<Series, WireError> {
+fn decode_series(
+    d: &mut Decoder<'_>,
+    base: u64,
+    before: Option<&Series>,
+    budget: &mut usize,
+) -> Result<Series, WireError> {
     let fields = definite(d)?;
     if fields < 6 {
         return Err(WireError::Malformed("series: six fields expected".into()));
@@ -178,7 +189,12 @@ fn decode_series(d: &mut Decoder<'_>, base: u64, budget: &mut usize) -> Result<S
         return Err(WireError::invalid("series without a reading"));
     }
     *budget -= count;
-    let times = decode_times(base, count, d.bytes()?)?;
+    let times = match (d.bytes()?, before) {
+        (&[], Some(before)) if before.points.len() == count => {
+            before.points.iter().map(|point| point.uptime_ms).collect()
+        }
+        (column, _) => decode_times(base, count, column)?,
+    };
     let decimals = d.u8()?;
     let value_bytes = d.bytes()?;
     let missing = if fields > 6 { decode_missing(d.bytes()?, count)? } else { Vec::new() };

@@ -63,3 +63,23 @@ fn readings_keep_every_bit_and_every_reason() {
     assert_eq!(block.slice(2, 4).count(), 2);
     assert_eq!(block.slice(2, 4).series[0].points, block.series[0].points[2..]);
 }
+
+#[test]
+fn metrics_that_are_sampled_together_share_their_times() {
+    let block = |together: bool| {
+        let series = (0..10u64).map(|metric| {
+            let late = if together { 0 } else { metric };
+            let point = |i: u64| Point { uptime_ms: 61_000 + 10_000 * i + late, value: Value::Number(i as f64) };
+            Series {
+                metric: format!("m{metric}").parse().unwrap(),
+                unit: Unit::Count,
+                points: (0..5).map(point).collect(),
+            }
+        });
+        ReadingBlock { base: stamp(), series: series.collect() }
+    };
+    for together in [true, false] {
+        assert_eq!(ReadingBlock::from_slice(&block(together).to_vec()).unwrap(), block(together));
+    }
+    assert!(block(true).to_vec().len() + 9 * 6 < block(false).to_vec().len());
+}
