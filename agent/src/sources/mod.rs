@@ -7,6 +7,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolState};
 
+pub mod local_api;
+pub mod readings;
+
 /// What a source needs of the spool; in tests a fake stands in. Clones share it.
 pub trait Sink: Clone + Send + Sync + 'static {
     /// Append; returns when durable (see [`Spool::append`]).
