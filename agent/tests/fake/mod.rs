@@ -45,6 +45,7 @@ impl FakeSink {
             generation: None,
             streams: std::array::from_fn(|_| stream.clone()),
             disk_full: false,
+            previous: Vec::new(),
         };
         FakeSink(Arc::new(Inner {
             records: Mutex::default(),
