@@ -1,0 +1,73 @@
+//! `cargo xtask test`: what CI runs. Set-up stops at the first error; the checks and tests all run, and every failure
+//! is told at the end.
+
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::run::{Stages, cargo, watched};
+use crate::tally::Tally;
+use crate::{lint, measure, page, photographs, system};
+
+/// Stages besides the lints.
+const OTHER_STAGES: usize = 9;
+
+/// Run everything.
+pub fn test() -> anyhow::Result<()> {
+    let mut stages = Stages::new(lint::CHECKS.len() + OTHER_STAGES);
+    stages.next("system packages");
+    system::ensure(system::TEST)?;
+    stages.next("photographs for the camera tests");
+    let photographs = photographs::ensure()?;
+    stages.next("the room's page: packages and build");
+    page::build()?;
+
+    let mut failures = Vec::new();
+    let mut tally = Tally::default();
+    for (title, check) in lint::CHECKS {
+        stages.next(title);
+        if let Err(error) = check() {
+            println!("FAILED: {error:#}");
+            failures.push(title);
+            tally.failed += 1;
+        }
+    }
+    let mut stage = |stages: &mut Stages, title: &'static str, has_tests: bool, command: &mut Command| {
+        stages.next(title);
+        let mut counted = Tally::default();
+        let succeeded = watched(command, |line| counted.read(line))?;
+        // A runner that fails without a failed test did not get as far as its tests; one that ran none checked nothing.
+        if succeeded != (counted.failed == 0) || (has_tests && counted.passed + counted.failed == 0) {
+            counted.failed += 1;
+        }
+        if counted.failed > 0 {
+            println!("FAILED: {title}");
+            failures.push(title);
+        }
+        tally = tally.plus(counted);
+        anyhow::Ok(())
+    };
+    stage(&mut stages, "the page: types", false, &mut page::npm(&["run", "check"]))?;
+    stage(&mut stages, "the page: unit tests", true, &mut page::npm(&["test"]))?;
+    // Built together with the tests, so that both share one set of features and nothing is compiled twice.
+    let build = &["build", "--workspace", "--bins", "--tests"];
+    stage(&mut stages, "build of all programs and tests", false, &mut cargo(build))?;
+    stage(&mut stages, "the page: browser tests", true, &mut page::npm(&["run", "test:browser"]))?;
+    let tests = &["test", "--workspace", "--no-fail-fast"];
+    stage(&mut stages, "workspace tests", true, cargo(tests).env("SIMPUL_TEST_PHOTOS", &photographs))?;
+    stage(&mut stages, "a small fault run", true, &mut measure::small_fault_run())?;
+
+    println!("\n{:.1} min in all", stages.minutes());
+    if tally.skipped > 0 {
+        println!("{} tests are marked to be skipped: house rules do not allow that", tally.skipped);
+        tally.failed += tally.skipped;
+    }
+    for title in &failures {
+        println!("failed: {title}");
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed > 0 {
+        bail!("not green");
+    }
+    Ok(())
+}
