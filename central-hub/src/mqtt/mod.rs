@@ -1,5 +1,33 @@
 //! Where publishes come from: the embedded MQTT server, or a client of an external broker; the same [`Transport`]
 //! behind both.
+//!
+//! Only this folder knows MQTT. `server` accepts, `admission` decides who comes in (with `tls`, `revocation` and
+//! `acl`), `connection` moves bytes, `session` and `outbound` are the protocol without I/O on top of `codec`,
+//! `registry` and `retained` know who is to get what, `budget` bounds the memory of all of them together.
+
+mod acl;
+mod admission;
+mod budget;
+mod codec;
+mod config;
+mod connection;
+mod external;
+mod outbound;
+mod registry;
+mod retained;
+mod revocation;
+mod server;
+mod session;
+mod shared;
+mod stats;
+mod tls;
+mod topic;
+
+pub use config::{Limits, MqttError, ServerConfig, TlsFiles};
+pub use external::{ExternalConfig, connect_external};
+pub use revocation::{BadSerial, Serial};
+pub use server::{ServerHandle, serve};
+pub use stats::{Refusal, Stats};
 
 use bytes::Bytes;
 use simpul_wire::NodeId;
