@@ -2,8 +2,56 @@
 //!
 //! [`Spool`] is a handle to one writer thread that owns all files; its queue is bounded. An append returns after the
 //! fsync that made it durable; concurrent ones share it (group commit).
+//!
+//! # Constraints
+//! - Accepted means kept: an append that was answered survives a killed process and a power cut at any moment; one that
+//!   was refused leaves nothing behind that will be sent.
+//! - A sequence number is never given twice within an epoch, whatever was lost, copied or restored.
+//! - What is missing is known by number: after any damage the declared losses equal the missing records exactly.
+//! - The spool opens within seconds whatever is in its folder; damage costs at most the database it is in.
+//! - Everything has a limit in bytes, by stream (`limits.rs`); memory does not grow with the number of records: there
+//!   is no index by record, only interval sets and a summary of each database.
+//!
+//! # On the card
+//! Each stream of an epoch is a *row* of small sled databases ([`sled_disk`]). Records go into the *head*; at 1 MiB it is
+//! *sealed*, and deleted when nothing in it waits for the hub. Databases are never deleted from record by record: which
+//! numbers are acknowledged or lost is known outside of them, in the *witness* (`witness.rs`), as interval sets. The
+//! witness also reserves numbers in blocks before they are used, binds the epoch to the machine's serial, and says which
+//! databases there are and what the sealed ones hold. Images are files of their own; the database has what is known of
+//! them. Keys of service records outlive their database in small sorted files (`keys.rs`).
+//!
+//! # Commit
+//! `put` of all queued records, `flush` and fdatasync of each database touched, then the answers (`core.rs`). Only a
+//! new block of numbers or a new database costs a witness besides. After an error nothing of the group was accepted;
+//! what it may have left is taken out before the next commit.
+//!
+//! # Recovery
+//! `recover.rs`: numbers that were committed and are neither here, acknowledged nor lost are declared `damaged`;
+//! numbers that were only reserved are declared `unused`. Losses become records of the `event` stream; until the event
+//! is durable the witness remembers them, and when an event database is dropped at its limit its unsent losses are
+//! declared again, with neighbours merged.
+//!
+//! # Reading
+//! Reads go through the writer thread, before the commit of what queued with them: they wait for one fsync at most.
 
-use std::sync::Arc;
+mod core;
+pub mod disk;
+mod inspect;
+mod keys;
+mod limits;
+mod packet;
+mod prepare;
+mod recover;
+mod rollup;
+mod row;
+mod serve;
+pub mod sled_disk;
+mod stock;
+mod witness;
+mod writer;
+
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 
 use simpul_clock::Clock;
 use simpul_wire::ack::{Ack, HubState};
@@ -12,9 +60,16 @@ use simpul_wire::image::{ImageMeta, ImagePart};
 use simpul_wire::reading::ReadingBlock;
 use simpul_wire::service::ServiceRecord;
 use simpul_wire::{Epoch, Generation, RangeSet, SeqRange, Stream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::config::SpoolConfig;
+
+use self::core::Core;
+use self::disk::Disk;
+use self::prepare::Prepared;
+use self::sled_disk::SledDisk;
+use self::writer::{Command, Queued};
+pub use inspect::{DatabaseReport, EpochReport, Exported, Report, RowReport, export, inspect, verify};
 
 /// A record to append.
 #[derive(Debug, Clone)]
@@ -164,18 +219,76 @@ pub struct OpenReport {
     pub notes: Vec<String>,
 }
 
-/// Handle to the spool. Clones share it.
+/// Places in the writer's queue: a commit takes all of them, so more would only wait longer.
+const QUEUE_MAX: u32 = 256;
+
+/// Places that one image takes: four wait at most, so that the queue never holds more than 32 MiB of them.
+const IMAGE_PLACES: u32 = QUEUE_MAX / 4;
+
+/// Handle to the spool. Clones share it; when the last one goes without [`Spool::close`], the spool counts as not closed
+/// in order, and nothing is lost by that.
 #[derive(Debug, Clone)]
 pub struct Spool {
     state: watch::Receiver<SpoolState>,
+    writer: Arc<Writer>,
 }
 
-#[expect(unused_variables, reason = "the seam; the spool follows")]
+/// The writer thread, from outside.
+#[derive(Debug)]
+struct Writer {
+    commands: Option<mpsc::Sender<Queued>>,
+    places: Arc<Semaphore>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The thread ends when the last sender is gone; waiting for it is what makes the folder free again.
+        self.commands = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the spool's writer thread panicked");
+        }
+    }
+}
+
 impl Spool {
     /// Open (or create, recover, quarantine) the spool and start its writer thread. Always boots (promise 6) unless
     /// the directory itself cannot be written to.
     pub fn open(config: &SpoolConfig, clock: Clock) -> Result<(Spool, OpenReport), SpoolError> {
-        Err(SpoolError::Closed)
+        let disk = SledDisk::new(&config.directory)?;
+        Self::open_on(Box::new(disk), config, clock)
+    }
+
+    /// The same on another [`Disk`]: for tests that tear writes and fill disks.
+    pub fn open_on(disk: Box<dyn Disk>, config: &SpoolConfig, clock: Clock) -> Result<(Spool, OpenReport), SpoolError> {
+        let (core, report) = Core::open(disk, config.clone(), clock)?;
+        let (publish, state) = watch::channel(core.state());
+        let (commands, queue) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("spool".to_string())
+            .spawn(move || writer::run(core, &queue, &publish))
+            .map_err(|error| SpoolError::Storage(error.to_string()))?;
+        let places = Arc::new(Semaphore::new(QUEUE_MAX as usize));
+        let writer = Arc::new(Writer { commands: Some(commands), places, thread: Some(thread) });
+        Ok((Spool { state, writer }, report))
+    }
+
+    async fn place(&self, places: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.writer.places).acquire_many_owned(places).await.ok()
+    }
+
+    async fn ask<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, SpoolError>>) -> Command,
+    ) -> Result<T, SpoolError> {
+        let place = self.place(1).await.ok_or(SpoolError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Queued { command: make(reply), place }).ok_or(SpoolError::Closed)?;
+        answer.await.map_err(|_| SpoolError::Closed)?
+    }
+
+    fn send(&self, queued: Queued) -> Option<()> {
+        self.writer.commands.as_ref()?.send(queued).ok()
     }
 
     /// The state, and changes of it.
@@ -185,7 +298,12 @@ impl Spool {
 
     /// Append; returns when durable.
     pub async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
-        Err(AppendError::Closed)
+        let record = Box::new(Prepared::new(record)?);
+        let places = if record.image.is_some() { IMAGE_PLACES } else { 1 };
+        let place = self.place(places).await.ok_or(AppendError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Queued { command: Command::Append(record, reply), place }).ok_or(AppendError::Closed)?;
+        answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
     /// Stored records of `range`, ascending, at least one (if any is left) and at most `bytes_max` bytes and
@@ -198,12 +316,35 @@ impl Spool {
         bytes_max: usize,
         records_max: usize,
     ) -> Result<Vec<Stored>, SpoolError> {
-        Err(SpoolError::Closed)
+        self.ask(|reply| Command::Read { epoch: None, stream, range, bytes_max, records_max, reply }).await
+    }
+
+    /// [`Spool::read`] of an older epoch, as named by [`SpoolState::previous`].
+    pub async fn read_of(
+        &self,
+        epoch: Epoch,
+        stream: Stream,
+        range: SeqRange,
+        bytes_max: usize,
+        records_max: usize,
+    ) -> Result<Vec<Stored>, SpoolError> {
+        self.ask(|reply| Command::Read { epoch: Some(epoch), stream, range, bytes_max, records_max, reply }).await
     }
 
     /// A part of an image; `None` if it is gone.
     pub async fn read_part(&self, seq: u64, offset: u32, bytes_max: usize) -> Result<Option<ImagePart>, SpoolError> {
-        Err(SpoolError::Closed)
+        self.ask(|reply| Command::ReadPart { epoch: None, seq, offset, bytes_max, reply }).await
+    }
+
+    /// [`Spool::read_part`] of an older epoch, as named by [`SpoolState::previous`].
+    pub async fn read_part_of(
+        &self,
+        epoch: Epoch,
+        seq: u64,
+        offset: u32,
+        bytes_max: usize,
+    ) -> Result<Option<ImagePart>, SpoolError> {
+        self.ask(|reply| Command::ReadPart { epoch: Some(epoch), seq, offset, bytes_max, reply }).await
     }
 
     /// The hub has committed or refused records: free them, keep them, or declare them lost.
@@ -211,17 +352,17 @@ impl Spool {
     /// `RejectReason::Unsupported` keeps the record for a newer hub, out of `owed` until the hub's generation or the
     /// session changes; the uplink bisects batches and passes only refusals of single records.
     pub async fn acknowledge(&self, ack: Ack) -> Result<(), SpoolError> {
-        Err(SpoolError::Closed)
+        self.ask(|reply| Command::Acknowledge(Box::new(ack), reply)).await
     }
 
-    /// The hub said what it is: with another generation everything kept becomes owed again, but for what the hub's
-    /// acknowledgements then name; what its backup holds need no longer be kept.
+    /// The hub said what it is, at the beginning of each session: with another generation everything kept becomes owed
+    /// again, but for what the hub's acknowledgements then name; what its backup holds need no longer be kept.
     pub async fn hub(&self, hub: HubState) -> Result<(), SpoolError> {
-        Err(SpoolError::Closed)
+        self.ask(|reply| Command::Hub(Box::new(hub), reply)).await
     }
 
     /// Close in order: flush, mark clean.
     pub async fn close(self) -> Result<(), SpoolError> {
-        Err(SpoolError::Closed)
+        self.ask(Command::Close).await
     }
 }

@@ -1,0 +1,609 @@
+//! The spool without its thread: databases, witness, and the group commit.
+//!
+//! A group is written whole, synced, and only then answered. After any error nothing of it is acknowledged: the numbers
+//! it took stay *in doubt*, the databases are closed, and before the next commit they are opened anew, what is found of
+//! those numbers is taken out, and the numbers are declared unused.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use simpul_clock::{Clock, Moment};
+use simpul_wire::event::{EventBody, EventRecord, Loss, LossReason, SpoolCondition};
+use simpul_wire::image::ImageMeta;
+use simpul_wire::{Epoch, Generation, SeqRange, Stream, Text};
+
+use super::disk::{Database, Disk, StoreError};
+use super::keys::{Keys, Known};
+use super::packet::{key, pack};
+use super::prepare::Prepared;
+use super::row::{Row, Shelf};
+use super::stock::take_stock;
+use super::witness::{EpochBook, Mark, Witness};
+use super::{AppendError, Appended, EpochStatus, SpoolState};
+use crate::config::SpoolConfig;
+use crate::stamper::Stamper;
+
+/// Numbers reserved at a time, by `Stream::number() - 1`: one witness a quarter of a day under DESIGN's load, and a
+/// hole of at most so many after a power cut.
+const RESERVED: [u64; 4] = [256, 256, 200_000, 256];
+
+/// A database is sealed at this size (FACTS: 1-4 MB; 1 MB opens in milliseconds and costs the least memory).
+const SEAL_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A stream's limit spans at least this many databases, so that dropping the oldest frees a small share.
+const SEALS_PER_LIMIT: u64 = 8;
+
+/// Below this sled's own files outweigh their content.
+const SEAL_BYTES_MIN: u64 = 16 * 1024;
+
+/// Sealed databases kept open for reading: the tail of the stream being drained, and one more.
+const READERS_MAX: usize = 2;
+
+/// The spool's own events that wait to be written; beyond it the oldest is dropped (and logged).
+const EVENTS_MAX: usize = 64;
+
+/// Losses made into records at a time, so that a commit stays short.
+const DECLARED_AT_ONCE_MAX: usize = 64;
+
+/// One epoch's rows, by `Stream::number() - 1`.
+pub(crate) struct Era {
+    pub epoch: Epoch,
+    pub rows: [Row; 4],
+}
+
+/// The spool without its thread.
+pub(crate) struct Core {
+    pub(super) disk: Box<dyn Disk>,
+    pub(super) config: SpoolConfig,
+    pub(super) clock: Clock,
+    pub(super) boot: u32,
+    pub(super) boot_id: String,
+    pub(super) serial: Option<[u8; 32]>,
+    pub(super) generation: Option<Generation>,
+    pub(super) next_database: u32,
+    pub(super) witness_count: u64,
+    /// The last one is the store's own; never empty.
+    pub(super) eras: Vec<Era>,
+    pub(super) keys: Keys,
+    pub(super) open: VecDeque<(u32, Box<dyn Database>)>,
+    pub(super) in_doubt: [Option<SeqRange>; 4],
+    pub(super) image_bytes: u64,
+    /// Image files whose numbers are acknowledged or lost; deleted after the witness says so.
+    pub(super) unlink: Vec<String>,
+    pub(super) events: VecDeque<EventBody>,
+    pub(super) notes: Vec<String>,
+    pub(super) disk_full: bool,
+    pub(super) at_limit: [bool; 4],
+    /// Since when the witness lags behind.
+    pub(super) dirty: Option<Moment>,
+    /// When what the hub has not confirmed by then is declared lost.
+    pub(super) doubt_until: Option<Moment>,
+    pub(super) meta: Option<(Epoch, u64, ImageMeta)>,
+    pub(super) new_epoch_begun: bool,
+    /// When rows were last looked after.
+    pub(super) tended: Moment,
+}
+
+/// Where a stream stands in arrays.
+pub(crate) fn at(stream: Stream) -> usize {
+    usize::from(stream.number()) - 1
+}
+
+/// The streams in the order of their numbers.
+pub(crate) const STREAMS: [Stream; 4] = [Stream::Service, Stream::Event, Stream::Reading, Stream::Snapshot];
+
+impl Era {
+    pub fn new(epoch: Epoch) -> Era {
+        Era { epoch, rows: STREAMS.map(|stream| Row::new(epoch, stream)) }
+    }
+}
+
+impl Core {
+    pub(super) fn era(&self) -> usize {
+        self.eras.len() - 1
+    }
+
+    pub(super) fn row(&self, stream: Stream) -> &Row {
+        &self.eras[self.eras.len() - 1].rows[at(stream)]
+    }
+
+    pub(super) fn row_mut(&mut self, stream: Stream) -> &mut Row {
+        let era = self.era();
+        &mut self.eras[era].rows[at(stream)]
+    }
+
+    pub(super) fn limit_bytes(&self, stream: Stream) -> u64 {
+        match stream {
+            Stream::Service => self.config.service_bytes_max,
+            Stream::Event => self.config.event_bytes_max,
+            Stream::Reading => self.config.reading_bytes_max,
+            Stream::Snapshot => self.config.snapshot_bytes_max,
+        }
+    }
+
+    fn seal_bytes(&self, stream: Stream) -> u64 {
+        (self.limit_bytes(stream) / SEALS_PER_LIMIT).clamp(SEAL_BYTES_MIN, SEAL_BYTES_MAX)
+    }
+
+    /// Bytes of a stream that wait for the hub, over all epochs.
+    pub(super) fn used_bytes(&self, stream: Stream) -> u64 {
+        let databases: u64 = self.eras.iter().map(|era| era.rows[at(stream)].waiting_bytes()).sum();
+        databases + if stream == Stream::Snapshot { self.image_bytes } else { 0 }
+    }
+
+    /// Commit a group; one answer for each record, in order.
+    pub fn commit(&mut self, records: &[Prepared]) -> Vec<Result<Appended, AppendError>> {
+        let mut answers: Vec<Option<Result<Appended, AppendError>>> = records.iter().map(|_| None).collect();
+        let mut outcome = self.try_commit(records, &mut answers, true);
+        if let Err(StoreError::Full(text)) = &outcome {
+            tracing::warn!(error = text, "the disk is full: making room");
+            outcome = self.make_room().and_then(|()| self.try_commit(records, &mut answers, true));
+        }
+        let refusal = match outcome {
+            Ok(()) => AppendError::Closed,
+            Err(StoreError::Full(_)) => {
+                self.note_disk_full();
+                AppendError::DiskFull(self.config.directory.display().to_string())
+            }
+            Err(StoreError::Damaged(text) | StoreError::Failed(text)) => {
+                tracing::error!(error = text, "a commit failed: nothing of it was accepted");
+                AppendError::Storage(text)
+            }
+        };
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(refusal.clone()))).collect()
+    }
+
+    /// One attempt. Answers are filled in for what was decided; a failed attempt decides nothing but refusals.
+    pub(super) fn try_commit(
+        &mut self,
+        records: &[Prepared],
+        answers: &mut [Option<Result<Appended, AppendError>>],
+        limited: bool,
+    ) -> Result<(), StoreError> {
+        self.mend()?;
+        let mut chosen: [Vec<usize>; 4] = Default::default();
+        let mut first_with_key: HashMap<u64, usize> = HashMap::new();
+        let mut aliases = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            if answers[index].is_some() {
+                continue;
+            }
+            if let Some(hash) = record.key {
+                if let Some(known) = self.known(hash.key)? {
+                    let same = known.content == hash.content;
+                    let first = Appended { range: SeqRange::one(known.seq), duplicate: true };
+                    answers[index] = Some(if same { Ok(first) } else { Err(AppendError::KeyReused) });
+                    continue;
+                }
+                if let Some(&first) = first_with_key.get(&hash.key) {
+                    if records[first].key == record.key {
+                        aliases.push((index, first));
+                    } else {
+                        answers[index] = Some(Err(AppendError::KeyReused));
+                    }
+                    continue;
+                }
+                first_with_key.insert(hash.key, index);
+            }
+            chosen[at(record.stream)].push(index);
+        }
+        if limited {
+            for stream in STREAMS {
+                self.keep_to_limit(stream, records, &mut chosen[at(stream)], answers)?;
+            }
+        }
+        let counts = std::array::from_fn(|row| chosen[row].iter().map(|&index| records[index].count).sum::<u64>());
+        self.reserve(counts)?;
+        let written = self.write(records, &chosen);
+        if let Err(error) = written {
+            // Whatever became of these databases is found out by reading them anew.
+            for stream in STREAMS {
+                if self.in_doubt[at(stream)].is_some() {
+                    self.close_head(stream);
+                }
+            }
+            return Err(error);
+        }
+        for stream in STREAMS {
+            self.settle(stream, records, &chosen[at(stream)], answers);
+        }
+        for (index, first) in aliases {
+            let answer = answers[first].clone();
+            answers[index] = answer.map(|answer| answer.map(|first| Appended { duplicate: true, ..first }));
+        }
+        self.scribble_mark();
+        self.seal_full_heads();
+        Ok(())
+    }
+
+    /// A key that was seen, unless its record was lost since.
+    fn known(&self, key: u64) -> Result<Option<Known>, StoreError> {
+        let known = self.keys.find(self.disk.as_ref(), self.eras[self.era()].epoch, key)?;
+        Ok(known.filter(|known| {
+            let era = self.eras.iter().find(|era| era.epoch == known.epoch);
+            !era.is_some_and(|era| era.rows[at(Stream::Service)].lost.contains(known.seq))
+        }))
+    }
+
+    /// Reserve numbers and make sure of heads; durable when this returns.
+    fn reserve(&mut self, counts: [u64; 4]) -> Result<(), StoreError> {
+        let era = self.era();
+        let (mut undo, next_database) = (Vec::new(), self.next_database);
+        for stream in STREAMS {
+            let row = &mut self.eras[era].rows[at(stream)];
+            let count = counts[at(stream)];
+            if count == 0 {
+                continue;
+            }
+            let (ceiling, headless) = (row.ceiling, row.head().is_none());
+            if row.next + count > ceiling {
+                row.ceiling = row.next + count + RESERVED[at(stream)];
+            }
+            if headless {
+                let number = self.next_database;
+                self.next_database += 1;
+                row.shelves.push(Shelf {
+                    number,
+                    sealed: false,
+                    held: Default::default(),
+                    bytes: 0,
+                    acked_wall_ms: None,
+                    oldest: None,
+                    checked: true,
+                });
+            }
+            if headless || row.ceiling != ceiling {
+                undo.push((stream, ceiling, headless));
+            }
+        }
+        if undo.is_empty() {
+            return Ok(());
+        }
+        self.save_witness(false).inspect_err(|_| {
+            // What is not durable must not be used.
+            self.next_database = next_database;
+            for (stream, ceiling, headless) in undo {
+                let row = &mut self.eras[era].rows[at(stream)];
+                row.ceiling = ceiling;
+                if headless {
+                    row.shelves.pop();
+                }
+            }
+        })
+    }
+
+    /// Put everything, then sync every database that was touched.
+    fn write(&mut self, records: &[Prepared], chosen: &[Vec<usize>; 4]) -> Result<(), StoreError> {
+        let era = self.era();
+        for stream in STREAMS {
+            let indexes = &chosen[at(stream)];
+            let count = indexes.iter().map(|&index| records[index].count).sum();
+            let row = &mut self.eras[era].rows[at(stream)];
+            let Some(range) = SeqRange::with_count(row.next, count) else { continue };
+            self.in_doubt[at(stream)] = Some(range);
+            row.next = range.last() + 1;
+            let mut next = range.first();
+            let mut items = Vec::with_capacity(indexes.len());
+            for &index in indexes {
+                let record = &records[index];
+                if let Some(jpeg) = &record.image {
+                    let file = self.eras[era].rows[at(stream)].image(next);
+                    self.disk.replace(&file, jpeg)?;
+                }
+                items.extend(SeqRange::with_count(next, record.count).map(|range| (range, record.bytes.as_slice())));
+                next += record.count;
+            }
+            let head = self.open_head(stream)?;
+            for packet in pack(items) {
+                for (key, value) in &packet.entries {
+                    head.put(key, value)?;
+                }
+            }
+        }
+        for stream in STREAMS {
+            if self.in_doubt[at(stream)].is_some() {
+                self.open_head(stream)?.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The group is durable: count it in and answer.
+    fn settle(
+        &mut self,
+        stream: Stream,
+        records: &[Prepared],
+        indexes: &[usize],
+        answers: &mut [Option<Result<Appended, AppendError>>],
+    ) {
+        let Some(whole) = self.in_doubt[at(stream)].take() else { return };
+        let mut next = whole.first();
+        for &index in indexes {
+            let record = &records[index];
+            let Some(range) = SeqRange::with_count(next, record.count) else { continue };
+            next += record.count;
+            let stored = record.bytes.len() as u64 + super::packet::VALUE_OVERHEAD_BYTES;
+            self.row_mut(stream).committed(range, stored, record.made);
+            if let Some(hash) = record.key {
+                self.keys.insert(hash, range.first());
+            }
+            self.image_bytes += record.image.as_ref().map_or(0, |jpeg| jpeg.len() as u64);
+            answers[index] = Some(Ok(Appended { range, duplicate: false }));
+        }
+    }
+
+    pub(super) fn scribble_mark(&mut self) {
+        let era = &self.eras[self.eras.len() - 1];
+        let mark = Mark { epoch: era.epoch, next: std::array::from_fn(|row| era.rows[row].next) };
+        if let Err(error) = mark.scribble(self.disk.as_mut()) {
+            tracing::warn!(%error, "the mark could not be written");
+        }
+    }
+
+    /// Take out what a failed group may have left, before anything else is written.
+    pub(super) fn mend(&mut self) -> Result<(), StoreError> {
+        for stream in STREAMS {
+            let Some(range) = self.in_doubt[at(stream)] else { continue };
+            let Some(number) = self.row(stream).head().map(|head| head.number) else { continue };
+            let era = self.era();
+            self.with_shelf(era, stream, number, &mut |database| {
+                let mut left = Vec::new();
+                database.scan(&key(range.first(), 0), &mut |raw, _| {
+                    left.push(raw.to_vec());
+                    true
+                })?;
+                left.iter().try_for_each(|raw| database.remove(raw))?;
+                database.sync()
+            })?;
+            if stream == Stream::Snapshot {
+                for seq in range.first()..=range.last() {
+                    let file = self.row(stream).image(seq);
+                    self.disk.remove(&file)?;
+                }
+            }
+            self.row_mut(stream).lose(range, LossReason::Unused);
+            self.in_doubt[at(stream)] = None;
+            self.mark_dirty();
+        }
+        Ok(())
+    }
+
+    fn open_head(&mut self, stream: Stream) -> Result<&mut Box<dyn Database>, StoreError> {
+        let era = self.era();
+        let number = self.row(stream).head().map(|head| head.number);
+        let number = number.ok_or_else(|| StoreError::Failed("no head was reserved".to_string()))?;
+        let position = self.open_shelf(era, stream, number)?;
+        self.open
+            .get_mut(position)
+            .map(|(_, database)| database)
+            .ok_or_else(|| StoreError::Failed("closed".to_string()))
+    }
+
+    pub(super) fn close_head(&mut self, stream: Stream) {
+        if let Some(number) = self.row(stream).head().map(|head| head.number) {
+            self.close(number);
+            if let Some(head) = self.row_mut(stream).shelves.last_mut() {
+                head.checked = false;
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, number: u32) {
+        self.open.retain(|(open, _)| *open != number);
+    }
+
+    /// Open a database and, the first time, compare what it holds with what it should.
+    fn open_shelf(&mut self, era: usize, stream: Stream, number: u32) -> Result<usize, StoreError> {
+        if let Some(position) = self.open.iter().position(|(open, _)| *open == number) {
+            return Ok(position);
+        }
+        let name = self.eras[era].rows[at(stream)].database(number);
+        let database = self.disk.open(&name)?;
+        let row = &mut self.eras[era].rows[at(stream)];
+        let in_doubt = self.in_doubt[at(stream)];
+        if let Some(position) = row.position(number).filter(|&position| !row.shelves[position].checked) {
+            let mut found = take_stock(database.as_ref(), stream)?.held;
+            in_doubt.iter().for_each(|range| drop(found.remove(*range)));
+            let mut missing = row.shelves[position].held.clone();
+            missing.remove_all(&found);
+            let mut owed = Vec::new();
+            missing.iter().for_each(|range| owed.extend(row.lose(range, LossReason::Damaged)));
+            row.shelves[position].held = found;
+            row.shelves[position].checked = true;
+            if !owed.is_empty() {
+                let detail = format!("{name} lacks {} records it should hold", missing.count());
+                self.say(SpoolCondition::Quarantined, Some(stream), detail);
+            }
+        }
+        self.open.push_back((number, database));
+        Ok(self.open.len() - 1)
+    }
+
+    /// Run `use_it` on a database. `Ok(false)`: it is damaged, was set aside, and its losses are noted.
+    pub(super) fn with_shelf(
+        &mut self,
+        era: usize,
+        stream: Stream,
+        number: u32,
+        use_it: &mut dyn FnMut(&mut dyn Database) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        let used = self.open_shelf(era, stream, number).and_then(|position| match self.open.get_mut(position) {
+            Some((_, database)) => use_it(database.as_mut()),
+            None => Err(StoreError::Failed("closed".to_string())),
+        });
+        match used {
+            Ok(()) => Ok(true),
+            Err(StoreError::Damaged(detail)) => {
+                self.set_aside(era, stream, number, &detail)?;
+                Ok(false)
+            }
+            Err(other) => {
+                self.close(number);
+                Err(other)
+            }
+        }
+    }
+
+    /// Quarantine a database; what it held and the hub lacks is lost.
+    pub(super) fn set_aside(&mut self, era: usize, stream: Stream, number: u32, why: &str) -> Result<(), StoreError> {
+        self.close(number);
+        let row = &mut self.eras[era].rows[at(stream)];
+        let name = row.database(number);
+        let Some(position) = row.position(number) else { return Ok(()) };
+        let shelf = row.shelves.remove(position);
+        let lost: u64 =
+            shelf.held.iter().flat_map(|range| row.lose(range, LossReason::Damaged)).map(|r| r.count()).sum();
+        self.disk.quarantine(&name)?;
+        if stream == Stream::Service {
+            self.keys.forget(self.disk.as_mut(), number)?;
+            if !shelf.sealed {
+                self.keys.clear_head();
+            }
+        }
+        tracing::error!(database = name, lost, error = why, "a damaged database was set aside");
+        self.say(
+            SpoolCondition::Quarantined,
+            Some(stream),
+            format!("{name} was set aside, {lost} records lost: {why}"),
+        );
+        self.mark_dirty();
+        Ok(())
+    }
+
+    /// Note something for people, and as an event.
+    pub(super) fn say(&mut self, condition: SpoolCondition, stream: Option<Stream>, detail: String) {
+        self.events.push_back(EventBody::Spool { condition, stream, detail: Text::clipped(&detail) });
+        self.notes.push(detail);
+        if self.events.len() > EVENTS_MAX {
+            tracing::warn!("too many events of the spool's own: the oldest is dropped");
+            self.events.pop_front();
+        }
+        self.notes.truncate(EVENTS_MAX);
+    }
+
+    pub(super) fn mark_dirty(&mut self) {
+        self.dirty.get_or_insert(self.clock.now());
+    }
+
+    fn seal_full_heads(&mut self) {
+        for stream in STREAMS {
+            let full = self.row(stream).head().is_some_and(|head| head.bytes >= self.seal_bytes(stream));
+            if full && let Err(error) = self.seal(stream) {
+                tracing::warn!(%error, %stream, "the head could not be sealed yet");
+            }
+        }
+    }
+
+    /// Seal a stream's head; the witness learns of it with the next head.
+    pub(super) fn seal(&mut self, stream: Stream) -> Result<(), StoreError> {
+        let epoch = self.eras[self.era()].epoch;
+        let Some(number) = self.row(stream).head().map(|head| head.number) else { return Ok(()) };
+        if stream == Stream::Service {
+            self.keys.seal(self.disk.as_mut(), epoch, number)?;
+        }
+        if let Some(head) = self.row_mut(stream).shelves.last_mut() {
+            head.sealed = true;
+        }
+        self.mark_dirty();
+        Ok(())
+    }
+
+    /// Keep heads and the latest readers open.
+    pub(super) fn close_readers(&mut self) {
+        let heads: Vec<u32> = STREAMS.iter().filter_map(|s| self.row(*s).head().map(|head| head.number)).collect();
+        while self.open.iter().filter(|(number, _)| !heads.contains(number)).count() > READERS_MAX {
+            let Some(oldest) = self.open.iter().position(|(number, _)| !heads.contains(number)) else { break };
+            self.open.remove(oldest);
+        }
+    }
+
+    /// Write the witness, then delete the image files that nothing refers to any more.
+    pub(super) fn save_witness(&mut self, clean: bool) -> Result<(), StoreError> {
+        let books = self.eras.iter().map(|era| {
+            let mut rows: Vec<_> = era.rows.iter().map(Row::to_book).collect();
+            if clean {
+                rows.iter_mut().zip(&era.rows).for_each(|(book, row)| book.ceiling = row.next);
+            }
+            EpochBook { epoch: era.epoch, rows }
+        });
+        let mut witness = Witness {
+            count: self.witness_count,
+            serial: self.serial,
+            boot: self.boot,
+            boot_id: self.boot_id.clone(),
+            clean,
+            generation: self.generation,
+            next_database: self.next_database,
+            epochs: books.collect(),
+        };
+        let saved = witness.save(self.disk.as_mut());
+        // Even a failed write may have replaced one copy.
+        self.witness_count = witness.count;
+        saved?;
+        self.dirty = None;
+        for file in std::mem::take(&mut self.unlink) {
+            self.disk.remove(&file)?;
+        }
+        Ok(())
+    }
+
+    /// Make losses and the spool's own events into records.
+    pub(super) fn declare(&mut self) -> Result<(), StoreError> {
+        loop {
+            let mut losses = Vec::new();
+            for era in &self.eras {
+                for row in &era.rows {
+                    for (reason, ranges) in &row.undeclared {
+                        let whole = |range| Loss { epoch: row.epoch, stream: row.stream, range, reason: *reason };
+                        losses.extend(ranges.iter().take(DECLARED_AT_ONCE_MAX).map(whole));
+                    }
+                }
+            }
+            losses.truncate(DECLARED_AT_ONCE_MAX);
+            if losses.is_empty() && self.events.is_empty() {
+                return Ok(());
+            }
+            let stamp = Stamper::new(self.boot, self.clock.clone()).now();
+            let bodies = self.events.iter().cloned().chain(losses.iter().copied().map(EventBody::Loss));
+            let records: Vec<Prepared> = bodies.map(|body| Prepared::event(&EventRecord { stamp, body })).collect();
+            let mut answers = records.iter().map(|_| None).collect::<Vec<_>>();
+            let said = self.events.len();
+            self.try_commit(&records, &mut answers, false)?;
+            self.events.drain(..said);
+            for loss in losses {
+                for era in self.eras.iter_mut().filter(|era| era.epoch == loss.epoch) {
+                    era.rows[at(loss.stream)].declared(loss.range, loss.reason);
+                }
+            }
+            self.save_witness(false)?;
+        }
+    }
+
+    /// What is published.
+    pub fn state(&self) -> SpoolState {
+        let status = |era: &Era, own: bool| {
+            STREAMS.map(|stream| {
+                let images = if own && stream == Stream::Snapshot { self.image_bytes } else { 0 };
+                era.rows[at(stream)].status(self.boot, images, self.limit_bytes(stream))
+            })
+        };
+        let own = &self.eras[self.era()];
+        let owes = |era: &&Era| era.rows.iter().any(|row| !row.owed.is_empty());
+        SpoolState {
+            epoch: own.epoch,
+            generation: self.generation,
+            streams: status(own, true),
+            disk_full: self.disk_full,
+            previous: self.eras[..self.era()]
+                .iter()
+                .filter(owes)
+                .map(|era| EpochStatus { epoch: era.epoch, streams: status(era, false) })
+                .collect(),
+        }
+    }
+
+    /// The owed numbers of a row, shared.
+    pub(super) fn owed(&self, era: usize, stream: Stream) -> Arc<simpul_wire::RangeSet> {
+        Arc::clone(&self.eras[era].rows[at(stream)].owed)
+    }
+}

@@ -1,0 +1,189 @@
+//! How records lie in a database: several small ones to a packet, a large one cut into chunks, each packet checked by a
+//! CRC-32C of its own.
+//!
+//! ```text
+//! key   = first sequence number (u64) | chunk (u16)                        big-endian, so that keys sort by number
+//! value = a chunk of: version (u8) | crc32c (u32) | length (u32) | items   little-endian; length and crc of the items
+//! item  = count of sequence numbers (u32) | length (u32) | the record as it travels
+//! ```
+//!
+//! A packet that is not whole (a torn write) is skipped: whether that is a loss is judged by comparing what is there
+//! with what the witness says should be, never from a packet alone.
+
+use crc::{CRC_32_ISCSI, Crc, Table};
+use simpul_wire::SeqRange;
+
+use super::disk::{Database, StoreError};
+
+/// Castagnoli's CRC (RFC 3720), as on the wire.
+pub(crate) const CRC32C: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
+
+/// Largest value in a database. sled keeps up to 17 values in one page and moves pages over a quarter of a segment
+/// (16 KiB) into `blobs/`, without an fsync: 17 of these with their keys stay below that.
+pub(crate) const CHUNK_BYTES_MAX: usize = 880;
+
+/// Bytes that a value costs beside its content: key and page headers, about.
+pub(crate) const VALUE_OVERHEAD_BYTES: u64 = 24;
+
+const VERSION: u8 = 1;
+const HEAD_BYTES: usize = 9;
+const ITEM_HEAD_BYTES: usize = 8;
+
+/// A stored record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Its sequence numbers.
+    pub range: SeqRange,
+    /// The record as it travels.
+    pub bytes: Vec<u8>,
+}
+
+/// A packet's values, ready to put.
+pub(crate) struct Packet {
+    pub entries: Vec<([u8; 10], Vec<u8>)>,
+}
+
+/// A key.
+pub(crate) fn key(first: u64, chunk: u16) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..8].copy_from_slice(&first.to_be_bytes());
+    key[8..].copy_from_slice(&chunk.to_be_bytes());
+    key
+}
+
+/// A key, taken apart.
+pub(crate) fn parse_key(key: &[u8]) -> Option<(u64, u16)> {
+    let first = u64::from_be_bytes(key.get(..8)?.try_into().ok()?);
+    let chunk = u16::from_be_bytes(key.get(8..)?.try_into().ok()?);
+    Some((first, chunk))
+}
+
+/// Pack items with consecutive numbers into packets: small ones together up to one chunk, a large one alone.
+pub(crate) fn pack<'a>(items: impl IntoIterator<Item = (SeqRange, &'a [u8])>) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    let mut open: Option<(u64, u64, Vec<u8>)> = None;
+    for (range, bytes) in items {
+        let fits = |end: u64, body: &Vec<u8>| {
+            end + 1 == range.first() && HEAD_BYTES + body.len() + ITEM_HEAD_BYTES + bytes.len() <= CHUNK_BYTES_MAX
+        };
+        if let Some((first, end, body)) = open.take() {
+            if fits(end, &body) {
+                open = Some((first, end, body));
+            } else {
+                packets.push(finish(first, &body));
+            }
+        }
+        let (_, end, body) = open.get_or_insert_with(|| (range.first(), range.last(), Vec::new()));
+        *end = range.last();
+        // A record takes at most 16,384 numbers and 8 MiB: both fit.
+        body.extend_from_slice(&u32::try_from(range.count()).unwrap_or(u32::MAX).to_le_bytes());
+        body.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        body.extend_from_slice(bytes);
+    }
+    if let Some((first, _, body)) = open {
+        packets.push(finish(first, &body));
+    }
+    packets
+}
+
+fn finish(first: u64, body: &[u8]) -> Packet {
+    let mut whole = Vec::with_capacity(HEAD_BYTES + body.len());
+    whole.push(VERSION);
+    whole.extend_from_slice(&CRC32C.checksum(body).to_le_bytes());
+    whole.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    whole.extend_from_slice(body);
+    let entries = whole
+        .chunks(CHUNK_BYTES_MAX)
+        .enumerate()
+        .map(|(index, chunk)| (key(first, u16::try_from(index).unwrap_or(u16::MAX)), chunk.to_vec()))
+        .collect();
+    Packet { entries }
+}
+
+/// Visit the whole records from the one that holds `from` on, in order, until `visit` returns false.
+pub(crate) fn walk(database: &dyn Database, from: u64, visit: &mut dyn FnMut(Item) -> bool) -> Result<(), StoreError> {
+    // The packet that holds `from` may begin before it.
+    let start = match database.floor(&key(from, u16::MAX))?.as_deref().and_then(parse_key) {
+        Some((first, _)) => first,
+        None => from,
+    };
+    let mut whole: Vec<u8> = Vec::new();
+    let (mut packet, mut next_chunk, mut done) = (0u64, 0u16, false);
+    database.scan(&key(start, 0), &mut |raw, value| {
+        let Some((first, chunk)) = parse_key(raw) else { return true };
+        if chunk == 0 {
+            whole.clear();
+            (packet, next_chunk) = (first, 0);
+        }
+        if first != packet || chunk != next_chunk {
+            // A chunk is missing: nothing of this packet counts.
+            whole.clear();
+            next_chunk = u16::MAX;
+            return true;
+        }
+        next_chunk = next_chunk.saturating_add(1);
+        whole.extend_from_slice(value);
+        for item in items(first, &whole).unwrap_or_default() {
+            if item.range.last() >= from && !done {
+                done = !visit(item);
+            }
+        }
+        !done
+    })
+}
+
+/// The items of a packet; `None` while it is not whole, or its checksum does not fit.
+fn items(first: u64, whole: &[u8]) -> Option<Vec<Item>> {
+    let (head, body) = whole.split_at_checked(HEAD_BYTES)?;
+    let (version, rest) = head.split_first()?;
+    let crc = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
+    let length = u32::from_le_bytes(rest.get(4..)?.try_into().ok()?) as usize;
+    if *version != VERSION || body.len() != length || CRC32C.checksum(body) != crc {
+        return None;
+    }
+    let (mut items, mut body, mut next) = (Vec::new(), body, first);
+    while !body.is_empty() {
+        let count = u32::from_le_bytes(body.get(..4)?.try_into().ok()?);
+        let length = u32::from_le_bytes(body.get(4..8)?.try_into().ok()?) as usize;
+        let range = SeqRange::with_count(next, u64::from(count))?;
+        items.push(Item { range, bytes: body.get(8..8 + length)?.to_vec() });
+        body = &body[8 + length..];
+        next = range.last() + 1;
+    }
+    Some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_by_number_then_chunk() {
+        assert!(key(1, 9) < key(2, 0) && key(2, 0) < key(2, 1) && key(255, 0) < key(256, 0));
+        assert_eq!(parse_key(&key(7, 3)), Some((7, 3)));
+        assert_eq!(parse_key(b"short"), None);
+    }
+
+    #[test]
+    fn small_records_share_a_packet_and_large_ones_are_cut() {
+        let small: Vec<(SeqRange, Vec<u8>)> = (0..20).map(|seq| (SeqRange::one(seq), vec![seq as u8; 100])).collect();
+        let packets = pack(small.iter().map(|(range, bytes)| (*range, bytes.as_slice())));
+        assert_eq!(packets.len(), 3);
+        let large = pack([(SeqRange::with_count(9, 600).unwrap(), vec![1; 3_000].as_slice())]);
+        assert_eq!((large.len(), large[0].entries.len()), (1, 4));
+        assert!(large[0].entries.iter().all(|(_, value)| value.len() <= CHUNK_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_packet_with_a_flipped_bit_or_a_missing_end_holds_nothing() {
+        let packet = pack([(SeqRange::one(4), b"hello".as_slice())]).remove(0);
+        let whole = &packet.entries[0].1;
+        assert_eq!(items(4, whole).unwrap()[0].bytes, b"hello");
+        for at in 0..whole.len() {
+            let mut bad = whole.clone();
+            bad[at] ^= 1;
+            assert_eq!(items(4, &bad), None, "byte {at}");
+        }
+        assert_eq!(items(4, &whole[..whole.len() - 1]), None);
+    }
+}
