@@ -49,6 +49,8 @@ pub struct MqttConfig {
     pub certificate_file: PathBuf,
     /// PEM file: its key.
     pub key_file: PathBuf,
+    /// Serial numbers of revoked certificates.
+    pub revoked_file: Option<PathBuf>,
 }
 
 /// Which side of MQTT the hub is.
@@ -56,8 +58,13 @@ pub struct MqttConfig {
 pub enum MqttSide {
     /// The server.
     Embedded(SocketAddr),
-    /// A client of `host`, `port`.
-    External(String, u16),
+    /// A client of this broker, `mqtts://host[:port]`.
+    External {
+        /// The broker.
+        url: String,
+        /// The `$share` group of all hubs of one store.
+        share_group: String,
+    },
 }
 
 /// Page and API.
@@ -210,6 +217,11 @@ impl Config {
 fn mqtt(reader: &mut Reader, overrides: &Overrides) -> MqttConfig {
     let listens = reader.is_set("mqtt.listen");
     let listen = reader.address("mqtt.listen");
+    let share_group = reader.text("mqtt.share_group").unwrap_or_default();
+    if share_group.parse::<simpul_wire::NodeId>().is_err() {
+        let allowed = "1 to 64 letters, digits, '.', '_' or '-' are allowed";
+        reader.refuse("mqtt.share_group", allowed, "use the same name on all hubs of one store");
+    }
     let external = match &overrides.mqtt {
         Some(url) => reader.broker("--mqtt", url),
         None => {
@@ -221,10 +233,11 @@ fn mqtt(reader: &mut Reader, overrides: &Overrides) -> MqttConfig {
         }
     };
     MqttConfig {
-        side: external.map_or(MqttSide::Embedded(listen), |(host, port)| MqttSide::External(host, port)),
+        side: external.map_or(MqttSide::Embedded(listen), |url| MqttSide::External { url, share_group }),
         ca_file: reader.path_or_data("mqtt.ca_file", "pki/ca.pem"),
         certificate_file: reader.path_or_data("mqtt.certificate_file", "pki/hub.pem"),
         key_file: reader.path_or_data("mqtt.key_file", "pki/hub.key"),
+        revoked_file: reader.path("mqtt.revoked_file"),
     }
 }
 

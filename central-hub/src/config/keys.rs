@@ -68,6 +68,20 @@ pub const KEYS: &[Key] = &[
         example: "\"/etc/simpul/hub.key\"",
     },
     Key {
+        path: "mqtt.revoked_file",
+        doc: "Serial numbers of revoked certificates, one a line in hexadecimal.",
+        unit: "file",
+        default: None,
+        example: "\"/etc/simpul/revoked\"",
+    },
+    Key {
+        path: "mqtt.share_group",
+        doc: "With an external broker: the name that all hubs of one store share, so that each publish goes to one of them.",
+        unit: "1 to 64 letters, digits, '.', '_' or '-'",
+        default: Some("\"simpul-hub\""),
+        example: "\"simpul-hub\"",
+    },
+    Key {
         path: "web.listen",
         doc: "Address of the page and the API. Anything but loopback needs certificate, key and at least one token.",
         unit: "address:port",

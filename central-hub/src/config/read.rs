@@ -133,25 +133,21 @@ impl Reader {
     }
 
     /// `mqtts://host[:port]`.
-    pub fn broker(&mut self, key: &str, url: &str) -> Option<(String, u16)> {
-        let parsed = url.strip_prefix("mqtts://").and_then(|rest| {
-            let rest = rest.strip_suffix('/').unwrap_or(rest);
-            let (host, port) = match rest.rsplit_once(':') {
-                Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port != 0)?),
-                _ => (rest, 8883),
-            };
-            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
-            (!host.is_empty() && host.chars().all(allowed)).then(|| (host.to_owned(), port))
+    pub fn broker(&mut self, key: &str, url: &str) -> Option<String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+        let rest = url.strip_prefix("mqtts://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let valid = rest.is_some_and(|rest| {
+            let port = rest.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+            !rest.is_empty()
+                && !rest.starts_with(':')
+                && rest.chars().all(allowed)
+                && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
         });
-        if parsed.is_none() {
-            self.refuse_value(
-                key,
-                &format!("{url:?}"),
-                "mqtts://host or mqtts://host:port is allowed (TLS always; user and password are not used)",
-                CORRECT,
-            );
+        if !valid {
+            let allowed = "mqtts://host or mqtts://host:port is allowed (TLS always; user and password are not used)";
+            self.refuse_value(key, &format!("{url:?}"), allowed, CORRECT);
         }
-        parsed
+        valid.then(|| url.to_owned())
     }
 
     /// `http://` to a loopback address.

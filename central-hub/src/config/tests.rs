@@ -58,6 +58,11 @@ fn each_bad_value_is_refused_with_its_exact_error() {
              password are not used); correct it",
         ),
         (
+            "[mqtt]\nshare_group = \"a/b\"",
+            "mqtt.share_group = \"a/b\": 1 to 64 letters, digits, '.', '_' or '-' are allowed; use the same name on all \
+             hubs of one store",
+        ),
+        (
             "[mqtt]\nlisten = \"127.0.0.1:1\"\nexternal_url = \"mqtts://broker\"",
             "mqtt.listen, mqtt.external_url: set one of them: own server or other broker",
         ),
@@ -105,7 +110,10 @@ fn the_command_line_overrides_the_file() {
     let config = Config::parse(text, Path::new("hub.toml"), &overrides).unwrap();
     assert_eq!(config.data_directory, Path::new("/d"));
     assert_eq!(config.web.tokens_file, Path::new("/d/tokens"));
-    assert_eq!(config.mqtt.side, MqttSide::External("cluster.example".into(), 8883));
+    assert_eq!(
+        config.mqtt.side,
+        MqttSide::External { url: "mqtts://cluster.example".into(), share_group: "simpul-hub".into() }
+    );
 }
 
 #[test]

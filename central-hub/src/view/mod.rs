@@ -80,6 +80,11 @@ impl View {
         self.clock.wall_ms()
     }
 
+    /// The district's UTC offset in minutes.
+    pub fn utc_offset_minutes(&self) -> i32 {
+        self.utc_offset_minutes
+    }
+
     /// The running hub.
     pub fn vitals(&self) -> &dyn Vitals {
         &*self.vitals
@@ -202,7 +207,7 @@ impl View {
             days_left: usage.days_left,
             aside_count: usage.aside_count,
             rollup_lag_batches: usage.rollup_lag_batches,
-            withholding: self.vitals.withholding(),
+            withholding: usage.withholding || self.vitals.withholding(),
         })
     }
 }

@@ -339,6 +339,10 @@ pub struct HubView {
     pub withholding: bool,
     /// When the newest backup was begun; null if never.
     pub last_backup_ms: Option<i64>,
+    /// Incomplete images dropped at the limit since the start: their agents begin them again.
+    pub incoming_dropped: u64,
+    /// Set when the store was damaged at the start and set aside: what was done, for people.
+    pub quarantined: Option<String>,
 }
 
 /// One span of a series. Gaps are absent points.

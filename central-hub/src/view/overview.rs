@@ -249,7 +249,9 @@ fn hub(inputs: &Inputs<'_>) -> HubView {
         aside_count: inputs.usage.aside_count,
         rollup_lag_batches: inputs.usage.rollup_lag_batches,
         mqtt_ready: inputs.vitals.mqtt_ready(),
-        withholding: inputs.vitals.withholding(),
-        last_backup_ms: inputs.vitals.last_backup_ms(),
+        withholding: inputs.usage.withholding || inputs.vitals.withholding(),
+        last_backup_ms: inputs.usage.last_backup_ms,
+        incoming_dropped: inputs.usage.incoming_dropped,
+        quarantined: inputs.usage.quarantined.clone(),
     }
 }

@@ -27,11 +27,8 @@ pub trait Vitals: Send + Sync + 'static {
     /// Whether publishes can come in: the server listens, or the external broker is there.
     fn mqtt_ready(&self) -> bool;
 
-    /// Whether acknowledgements are withheld because the store cannot commit.
+    /// Whether intake is holding a commit that failed: nothing of it is acknowledged.
     fn withholding(&self) -> bool;
-
-    /// When the newest backup was begun; `None` if never.
-    fn last_backup_ms(&self) -> Option<i64>;
 
     /// Counters of intake and MQTT.
     fn samples(&self) -> Vec<Sample>;

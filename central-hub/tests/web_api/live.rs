@@ -1,0 +1,106 @@
+//! Live events over a real connection.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response, StatusCode};
+use tokio::time::timeout;
+
+use super::fake::node;
+use super::hub::{Hub, error};
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn watch(hub: &Hub) -> Response {
+    hub.request(Method::GET, "/api/v1/live").send().await.unwrap()
+}
+
+/// Read on until `wanted` is in what was read.
+async fn read_until(response: &mut Response, wanted: &str) -> String {
+    let mut text = String::new();
+    let read = async {
+        while !text.contains(wanted) {
+            let chunk = response.chunk().await.unwrap().expect("the stream goes on");
+            text += std::str::from_utf8(&chunk).unwrap();
+        }
+    };
+    timeout(SOON, read).await.unwrap_or_else(|_| panic!("{wanted:?} did not come"));
+    text
+}
+
+#[tokio::test]
+async fn a_page_hears_at_once_that_it_is_connected_and_then_what_changed() {
+    let hub = Hub::open().await;
+    let mut response = watch(&hub).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    read_until(&mut response, "event: heartbeat\n").await;
+    hub.changes.send(node("a-1")).unwrap();
+    let text = read_until(&mut response, "event: changed\n").await;
+    assert!(text.contains("\"nodes\":[\"a-1\"],\"all\":false"), "{text}");
+}
+
+#[tokio::test]
+async fn a_burst_of_changes_is_at_most_one_event_a_second() {
+    let hub = Hub::open().await;
+    let mut response = watch(&hub).await;
+    read_until(&mut response, "heartbeat").await;
+    for number in 0..20 {
+        hub.changes.send(node(&format!("a-{number}"))).unwrap();
+        tokio::task::yield_now().await;
+    }
+    // The last one is in the first or the second event: there is no third.
+    let mut text = read_until(&mut response, "\"a-19\"").await;
+    text += &read_until(&mut response, "event: heartbeat").await;
+    assert!(text.matches("event: changed").count() <= 2, "{text}");
+}
+
+#[tokio::test]
+async fn without_a_change_the_heart_beats() {
+    let hub = Hub::open().await;
+    let mut response = watch(&hub).await;
+    read_until(&mut response, "event: heartbeat").await;
+    read_until(&mut response, "event: heartbeat").await;
+}
+
+#[tokio::test]
+async fn a_hub_that_missed_changes_says_that_everything_changed() {
+    let hub = Hub::open().await;
+    let mut response = watch(&hub).await;
+    read_until(&mut response, "heartbeat").await;
+    // More at once than the channel of these tests holds, with no chance for the pump to run in between.
+    for number in 0..200 {
+        hub.changes.send(node(&format!("a-{number}"))).unwrap();
+    }
+    read_until(&mut response, "\"nodes\":[],\"all\":true").await;
+}
+
+#[tokio::test]
+async fn more_watchers_than_there_are_places_are_told_so() {
+    let hub = Hub::open().await;
+    let mut watching = Vec::new();
+    for _ in 0..128 {
+        let response = watch(&hub).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        watching.push(response);
+    }
+    let refused = error(hub.get("/api/v1/live").await);
+    let message = "128 pages watch already: close some, or ask again later";
+    assert_eq!(refused, (503, "too_many_viewers".into(), message.into()));
+    watching.pop();
+    let freed = async {
+        while hub.request(Method::GET, "/api/v1/live").send().await.unwrap().status() != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, freed).await.expect("a place that is given back is free again");
+}
+
+#[tokio::test]
+async fn stopping_ends_live_streams_and_closes_the_port_within_seconds() {
+    let mut hub = Hub::open().await;
+    let mut response = watch(&hub).await;
+    read_until(&mut response, "heartbeat").await;
+    hub.stop();
+    timeout(SOON, async { while response.chunk().await.unwrap().is_some() {} }).await.expect("the stream ends");
+    timeout(Duration::from_secs(10), &mut hub.server).await.expect("the server ends in time").unwrap();
+    assert!(tokio::net::TcpStream::connect(("127.0.0.1", hub.port)).await.is_err(), "the port is closed");
+}

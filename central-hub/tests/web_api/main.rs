@@ -1,0 +1,11 @@
+//! The web part over real HTTP on loopback, with a store in memory.
+
+mod access;
+mod bad_input;
+mod demo;
+mod documents;
+mod fake;
+mod hub;
+mod live;
+mod operations;
+mod reads;
