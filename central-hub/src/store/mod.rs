@@ -2,6 +2,12 @@
 //!
 //! Only this module writes state. A commit is a group: one transaction for all uploads that waited, no timer.
 
+#[cfg(test)]
+mod contract;
+mod sqlite;
+
+pub use sqlite::{RestoreReport, SqliteStore, StoreConfig, restore};
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use simpul_wire::ack::{PartialImage, RejectReason};

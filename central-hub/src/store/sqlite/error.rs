@@ -1,0 +1,68 @@
+//! Turning the errors of SQLite, the file system and the object store into [`StoreError`]: a full disk is told apart
+//! from everything else, because it passes by itself.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use crate::store::StoreError;
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full(error.to_string()),
+            _ => StoreError::Backend(error.to_string()),
+        }
+    }
+}
+
+impl From<rusqlite::types::FromSqlError> for StoreError {
+    fn from(error: rusqlite::types::FromSqlError) -> Self {
+        rusqlite::Error::from(error).into()
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        if is_full(error.kind()) { StoreError::Full(error.to_string()) } else { StoreError::Backend(error.to_string()) }
+    }
+}
+
+impl From<object_store::Error> for StoreError {
+    fn from(error: object_store::Error) -> Self {
+        let mut source: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(one) = source {
+            if one.downcast_ref::<std::io::Error>().is_some_and(|io| is_full(io.kind())) {
+                return StoreError::Full(error.to_string());
+            }
+            source = one.source();
+        }
+        StoreError::Backend(error.to_string())
+    }
+}
+
+impl From<minicbor::decode::Error> for StoreError {
+    fn from(error: minicbor::decode::Error) -> Self {
+        StoreError::Backend(format!("a stored value cannot be read: {error}"))
+    }
+}
+
+impl From<simpul_wire::WireError> for StoreError {
+    fn from(error: simpul_wire::WireError) -> Self {
+        StoreError::Backend(format!("a stored value cannot be read: {error}"))
+    }
+}
+
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+impl StoreError {
+    /// The same error once more: one failed transaction answers every group that was in it.
+    pub(super) fn again(&self) -> StoreError {
+        match self {
+            StoreError::Full(what) => StoreError::Full(what.clone()),
+            StoreError::Backend(what) => StoreError::Backend(what.clone()),
+            StoreError::Closed => StoreError::Closed,
+        }
+    }
+}
