@@ -4,11 +4,15 @@
 pub mod camera;
 pub mod font;
 pub mod http;
+pub mod hub;
+pub mod node;
 pub mod pki;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod report;
 pub mod scene;
+pub mod visitors;
 pub mod wait;
 
 /// Make `ring` the process's TLS provider. Idempotent; every program that builds a `reqwest` client needs it once.

@@ -1,0 +1,110 @@
+//! A district: one hub, some nodes, each with a camera and a fibre of its own that can be cut; all real processes on
+//! loopback in one temporary folder, which goes when the district goes.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use simpul_testkit::camera::Camera;
+use simpul_testkit::http::Server;
+use simpul_testkit::hub::{Hub, Place};
+use simpul_testkit::node::{CAMERA_PASSWORD, CAMERA_USER, Node, NodeSettings};
+use simpul_testkit::pki::Authority;
+use simpul_testkit::proxy::{self, Link};
+use simpul_testkit::scene::Scene;
+
+/// Three villages of Kecamatan Jatibanteng, Kabupaten Situbondo. Codes and names: Kepmendagri 300.2.2-2138/2025, by way
+/// of Cahya DSN's wilayah data (MIT).
+pub const VILLAGES: [(&str, &str); 3] =
+    [("35.12.01.2001", "Pategalan"), ("35.12.01.2002", "Semambung"), ("35.12.01.2003", "Sumberanyar")];
+
+/// What a district is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Nodes, at most [`VILLAGES`].
+    pub nodes: usize,
+    /// Whether each has a camera.
+    pub cameras: bool,
+    /// Whether the hub's page gets the fibre switch.
+    pub fibre_switch: bool,
+    /// How the agents are set.
+    pub settings: NodeSettings,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan { nodes: 1, cameras: false, fibre_switch: false, settings: NodeSettings::default() }
+    }
+}
+
+/// A running district. Dropped, it kills its processes first and removes its folder last.
+pub struct District {
+    /// The hub.
+    pub hub: Hub,
+    /// The nodes, in the order of [`VILLAGES`].
+    pub nodes: Vec<Node>,
+    /// Their fibres.
+    pub links: Vec<Link>,
+    /// Their cameras, if the plan has them.
+    pub cameras: Vec<Camera>,
+    /// The authority that all trust.
+    pub authority: Authority,
+    _switch: Option<Server>,
+    folder: tempfile::TempDir,
+}
+
+impl District {
+    /// Prepare it, without starting any process.
+    pub async fn prepare(plan: &Plan) -> anyhow::Result<District> {
+        let folder = tempfile::Builder::new().prefix("simpul-").tempdir().context("cannot make a temporary folder")?;
+        let authority = Authority::new("Simpul demo CA")?;
+        let villages = VILLAGES.get(..plan.nodes).context("there are three villages")?;
+        let places: Vec<Place> = villages
+            .iter()
+            .map(|(code, name)| Place {
+                id: format!("{code}-01"),
+                name: format!("Kantor Desa {name}"),
+                village_code: (*code).to_owned(),
+                village_name: (*name).to_owned(),
+            })
+            .collect();
+        // Links before hub, because the hub's configuration names the switch; they learn of the hub right after.
+        let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+        let mut links = Vec::new();
+        for place in &places {
+            links.push(Link::start(&place.id, nowhere).await?);
+        }
+        let switch = if plan.fibre_switch { Some(proxy::control(links.clone()).await?) } else { None };
+        let control = switch.as_ref().map(Server::address);
+        let hub = Hub::prepare(&folder.path().join("hub"), &authority, &places, control)?;
+        let (mut nodes, mut cameras) = (Vec::new(), Vec::new());
+        for (seed, (place, link)) in (1u8..).zip(places.iter().zip(&links)) {
+            link.set_upstream(hub.mqtt());
+            if plan.cameras {
+                let scene = Scene { width: 640, height: 360, title: format!("DESA {}", place.village_name), seed };
+                cameras.push(Camera::start(scene, CAMERA_USER, CAMERA_PASSWORD).await?);
+            }
+            let directory = folder.path().join(&place.id);
+            let camera = cameras.last();
+            nodes.push(Node::prepare(&directory, &authority, &place.id, link.address(), camera, &plan.settings)?);
+        }
+        Ok(District { hub, nodes, links, cameras, authority, _switch: switch, folder })
+    }
+
+    /// Prepare it and start everything.
+    pub async fn start(plan: &Plan) -> anyhow::Result<District> {
+        let mut district = District::prepare(plan).await?;
+        district.hub.start().await?;
+        for node in &mut district.nodes {
+            node.launch()?;
+        }
+        for node in &mut district.nodes {
+            node.wait_until_ready().await?;
+        }
+        Ok(district)
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+}

@@ -1,0 +1,221 @@
+//! A real hub: its configuration, its process, its API.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::pki::Authority;
+use crate::ports;
+use crate::process::{Launch, Process, binary};
+use crate::wait;
+
+/// Long enough for a debug build on a machine that compiles meanwhile.
+pub const START_MAX: Duration = Duration::from_secs(60);
+/// An orderly stop takes less than a second; a loaded machine gets more.
+pub const STOP_MAX: Duration = Duration::from_secs(30);
+/// Rows of one page of the API: the most that it gives.
+const PAGE_ROWS: usize = 1_000;
+
+/// A node that the hub expects.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Node id.
+    pub id: String,
+    /// Name of the place.
+    pub name: String,
+    /// Village code (Kemendagri).
+    pub village_code: String,
+    /// Village name.
+    pub village_name: String,
+}
+
+/// A hub in a folder of its own. Its process ends with it.
+#[derive(Debug)]
+pub struct Hub {
+    directory: PathBuf,
+    mqtt: SocketAddr,
+    web: SocketAddr,
+    client: reqwest::Client,
+    process: Option<Process>,
+}
+
+impl Hub {
+    /// Write certificates and configuration into `directory`. `fibre_control` is the demo's switch.
+    pub fn prepare(
+        directory: &Path,
+        authority: &Authority,
+        places: &[Place],
+        fibre_control: Option<SocketAddr>,
+    ) -> anyhow::Result<Hub> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        authority.write_certificate(&directory.join("ca.crt"))?;
+        authority.local_server()?.write(directory, "hub")?;
+        let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let (mqtt, web) = (local(ports::free()?), local(ports::free()?));
+        let mut text = format!(
+            "data_directory = \"data\"\n\n[mqtt]\nlisten = \"{mqtt}\"\nca_file = \"ca.crt\"\n\
+             certificate_file = \"hub.crt\"\nkey_file = \"hub.key\"\n\n[web]\nlisten = \"{web}\"\n\n[nodes]\nlist = [\n"
+        );
+        for place in places {
+            text.push_str(&format!(
+                "  {{ id = \"{}\", name = \"{}\", village_code = \"{}\", village_name = \"{}\" }},\n",
+                place.id, place.name, place.village_code, place.village_name
+            ));
+        }
+        text.push_str("]\n");
+        if let Some(control) = fibre_control {
+            text.push_str(&format!("\n[demo]\nfibre_control = \"http://{control}\"\n"));
+        }
+        let config = directory.join("hub.toml");
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+        crate::install_crypto();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
+        Ok(Hub { directory: directory.to_owned(), mqtt, web, client, process: None })
+    }
+
+    /// Start its process and wait until it says that it is ready.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        self.wait_until_ready().await
+    }
+
+    /// Start its process; do not wait.
+    pub fn launch(&mut self) -> anyhow::Result<()> {
+        let launch = Launch::new("the hub", &binary("simpul-hub")?, &self.directory.join("hub.log"))
+            .argument("--config")
+            .argument(self.directory.join("hub.toml").to_string_lossy());
+        self.process = Some(launch.start()?);
+        Ok(())
+    }
+
+    /// Wait until `/readyz` answers 200.
+    pub async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let url = self.url("/readyz");
+        wait_for_200(&self.client, &url, self.process.as_mut()).await
+    }
+
+    /// Its process, while it runs.
+    pub fn process(&mut self) -> anyhow::Result<&mut Process> {
+        self.process.as_mut().context("the hub is not running")
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGTERM; what it complained of (WARN and ERROR lines). Fails unless it ends with 0 in time.
+    pub async fn stop(&mut self) -> anyhow::Result<Vec<String>> {
+        stop(self.process.take().context("the hub is not running")?).await
+    }
+
+    /// Where its MQTT server listens.
+    pub fn mqtt(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// Its folder.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A URL of its API or page.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.web)
+    }
+
+    /// GET a JSON document.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let response = self.client.get(self.url(path)).send().await.with_context(|| format!("GET {path}"))?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("GET {path}: {status}: {text}");
+        }
+        serde_json::from_str(&text).with_context(|| format!("GET {path} is not JSON: {text}"))
+    }
+
+    /// GET bytes.
+    pub async fn get_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let response = self.client.get(self.url(path)).send().await?.error_for_status()?;
+        Ok(response.bytes().await?.to_vec())
+    }
+
+    /// POST a JSON document.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let response = self.client.post(self.url(path)).json(body).send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("POST {path}: {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// One node as the overview shows it, once it does.
+    pub async fn node(&self, id: &str) -> anyhow::Result<Option<Value>> {
+        let overview = self.get("/api/v1/overview").await?;
+        let nodes = overview["nodes"].as_array().context("the overview has no nodes")?;
+        Ok(nodes.iter().find(|node| node["id"] == id).cloned())
+    }
+
+    /// All rows of a paged list after `cursor`, and the cursor of the last page that had rows.
+    pub async fn rows(&self, path: &str, mut cursor: Option<i64>) -> anyhow::Result<(Vec<Value>, Option<i64>)> {
+        let mut all = Vec::new();
+        loop {
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let mut page = format!("{path}{joint}limit={PAGE_ROWS}");
+            if let Some(cursor) = cursor {
+                page.push_str(&format!("&cursor={cursor}"));
+            }
+            let mut body = self.get(&page).await?;
+            if let Value::Array(rows) = body["rows"].take() {
+                all.extend(rows);
+            }
+            match body["next_cursor"].as_i64() {
+                Some(next) => cursor = Some(next),
+                None => return Ok((all, cursor)),
+            }
+        }
+    }
+}
+
+/// Wait for a 200 from `url`; fails at once when the process that should answer has ended.
+pub(crate) async fn wait_for_200(
+    client: &reqwest::Client,
+    url: &str,
+    process: Option<&mut Process>,
+) -> anyhow::Result<()> {
+    let process = process.context("it was not started")?;
+    let what = format!("200 from {url} ({})", process.name());
+    let answered = wait::until(&what, START_MAX, || {
+        let ended = process.poll_ended();
+        let request = client.get(url).timeout(Duration::from_secs(2)).send();
+        async move {
+            if let Some(status) = ended {
+                return Some(Err(status));
+            }
+            let ready = request.await.is_ok_and(|response| response.status().is_success());
+            ready.then_some(Ok(()))
+        }
+    })
+    .await
+    .with_context(|| format!("the log of {}:\n{}", process.name(), process.log_tail()))?;
+    match answered {
+        Ok(()) => Ok(()),
+        Err(status) => bail!("{} ended ({status}); its log:\n{}", process.name(), process.log_tail()),
+    }
+}
+
+pub(crate) async fn stop(mut process: Process) -> anyhow::Result<Vec<String>> {
+    process.terminate();
+    let status = process.wait_for_end(STOP_MAX).await?;
+    if !status.success() {
+        bail!("{} ended with {status} after SIGTERM; its log:\n{}", process.name(), process.log_tail());
+    }
+    Ok(process.complaints())
+}

@@ -1,0 +1,166 @@
+//! A real agent: its configuration, its process, its local API.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::camera::Camera;
+use crate::hub::{stop, wait_for_200};
+use crate::pki::{Authority, write_secret};
+use crate::ports;
+use crate::process::{Launch, Process, binary};
+
+/// The user that synthetic cameras know.
+pub const CAMERA_USER: &str = "viewer";
+/// Its password: a loopback camera that exists for minutes.
+pub const CAMERA_PASSWORD: &str = "simulasi-kamera";
+/// The local API's token: that of a loopback agent that exists for minutes.
+const TOKEN: &str = "simulasi-token-of-a-test";
+
+/// What differs between a demo, a test and a fault run.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// How often it says how it is, as the configuration writes it.
+    pub state_interval: &'static str,
+    /// Longest pause between attempts to connect.
+    pub reconnect_max: &'static str,
+    /// Time between two pictures.
+    pub camera_interval: &'static str,
+    /// More lines for the configuration's end.
+    pub more: String,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        NodeSettings {
+            state_interval: "1 s",
+            reconnect_max: "500 ms",
+            camera_interval: "1 s",
+            more: "[host]\nenabled = false\n".to_owned(),
+        }
+    }
+}
+
+/// An agent in a folder of its own. Its process ends with it.
+#[derive(Debug)]
+pub struct Node {
+    id: String,
+    directory: PathBuf,
+    api: SocketAddr,
+    client: reqwest::Client,
+    process: Option<Process>,
+}
+
+impl Node {
+    /// Write certificates and configuration into `directory`; the hub is at `hub` (or a proxy's link to it).
+    pub fn prepare(
+        directory: &Path,
+        authority: &Authority,
+        id: &str,
+        hub: SocketAddr,
+        camera: Option<&Camera>,
+        settings: &NodeSettings,
+    ) -> anyhow::Result<Node> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        authority.write_certificate(&directory.join("ca.pem"))?;
+        let identity = authority.node(id)?;
+        fs::write(directory.join("node.pem"), &identity.certificate_pem)?;
+        write_secret(&directory.join("node.key"), &identity.key_pem)?;
+        write_secret(&directory.join("local-api.token"), TOKEN)?;
+        write_secret(&directory.join("camera.password"), CAMERA_PASSWORD)?;
+        let api = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+        let NodeSettings { state_interval, reconnect_max, camera_interval, more } = settings;
+        let mut text = format!(
+            "node = \"{id}\"\nclock = \"trust\"\n\n\
+             [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
+             [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n\n\
+             [local_api]\nlisten = \"{api}\"\nrequests_per_second_max = 10000\n\n"
+        );
+        if let Some(camera) = camera {
+            text.push_str(&format!(
+                "[[cameras]]\nid = \"kamera-1\"\nsnapshot_url = \"{}\"\nusername = \"{CAMERA_USER}\"\n\
+                 password_file = \"camera.password\"\ninterval = \"{camera_interval}\"\nheartbeat = \"30 s\"\n\
+                 simulated = true\n\n",
+                camera.url()
+            ));
+        }
+        text.push_str(more);
+        let config = directory.join("agent.toml");
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+        crate::install_crypto();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        Ok(Node { id: id.to_owned(), directory: directory.to_owned(), api, client, process: None })
+    }
+
+    /// Start its process and wait until its local API answers.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        self.wait_until_ready().await
+    }
+
+    /// Start its process; do not wait.
+    pub fn launch(&mut self) -> anyhow::Result<()> {
+        let launch = Launch::new(&format!("agent {}", self.id), &binary("simpul-agent")?, &self.log())
+            .argument("run")
+            .argument("--config")
+            .argument(self.directory.join("agent.toml").to_string_lossy());
+        self.process = Some(launch.start()?);
+        Ok(())
+    }
+
+    /// Wait until its local API answers.
+    pub async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let url = self.url("/v1/health");
+        wait_for_200(&self.client, &url, self.process.as_mut()).await
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its process, while it runs.
+    pub fn process(&mut self) -> anyhow::Result<&mut Process> {
+        self.process.as_mut().with_context(|| format!("agent {} is not running", self.id))
+    }
+
+    /// Its folder.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its log, over all starts.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("agent.log")
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGTERM; what it complained of (WARN and ERROR lines). Fails unless it ends with 0 in time.
+    pub async fn stop(&mut self) -> anyhow::Result<Vec<String>> {
+        stop(self.process.take().with_context(|| format!("agent {} is not running", self.id))?).await
+    }
+
+    /// A URL of its local API.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.api)
+    }
+
+    /// The bearer token of its local API.
+    pub fn token(&self) -> &'static str {
+        TOKEN
+    }
+
+    /// GET its status.
+    pub async fn status(&self) -> anyhow::Result<Value> {
+        let response = self.client.get(self.url("/v1/status")).bearer_auth(TOKEN).send().await?.error_for_status()?;
+        Ok(response.json().await?)
+    }
+}
