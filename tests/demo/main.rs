@@ -114,7 +114,8 @@ async fn run(district: &mut District) -> anyhow::Result<()> {
     wait::until("all nodes live and with a picture", READY_MAX, || async {
         let overview = hub.get("/api/v1/overview").await.ok()?;
         let nodes = overview["nodes"].as_array()?;
-        let ready = nodes.iter().filter(|node| node["liveness"] == "live" && node["cameras"][0]["snapshot"].is_object());
+        let ready =
+            nodes.iter().filter(|node| node["liveness"] == "live" && node["cameras"][0]["snapshot"].is_object());
         (ready.count() == district.nodes.len()).then_some(())
     })
     .await?;

@@ -83,12 +83,16 @@ async fn a_killed_demo_leaves_nothing() {
 async fn a_crashed_part_ends_the_demo_and_leaves_nothing() {
     let (folder, mut process, _) = demo().await;
     let agents = processes_of(&folder.path().join("tmp"));
-    let agent = agents.iter().find(|path| {
-        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "simpul-agent")
-    });
+    let agent = agents
+        .iter()
+        .find(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "simpul-agent"));
     let id: i32 = agent.unwrap().file_name().unwrap().to_string_lossy().parse().unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), rustix::process::Signal::KILL).unwrap();
     assert!(!process.wait_for_end(GONE_MAX).await.unwrap().success());
-    assert!(process.log_text().contains("simpul-agent") || process.log_text().contains("agent 35."), "{}", process.log_text());
+    assert!(
+        process.log_text().contains("simpul-agent") || process.log_text().contains("agent 35."),
+        "{}",
+        process.log_text()
+    );
     nothing_is_left(folder.path()).await;
 }

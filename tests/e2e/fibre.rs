@@ -87,7 +87,8 @@ async fn a_silent_agent_is_shown_as_such_and_its_age_grows() {
 
 /// Wait for so many service records at the hub.
 async fn arrived(district: &District, count: usize, within: Duration) -> Vec<serde_json::Value> {
-    let rows = wait::until(&format!("{count} records at the hub"), within, || async {
+    let what = format!("{count} records at the hub");
+    let rows = wait::until(&what, within, || async {
         let (rows, _) = district.hub.rows("/api/v1/service-records", None).await.ok()?;
         (rows.len() >= count).then_some(rows)
     });
