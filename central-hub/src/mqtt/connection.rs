@@ -281,7 +281,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(Ok(count)) => {
                 add(&self.shared.counters.bytes_in, count as u64);
                 self.cell.lock().heard(now);
-                self.half_since.get_or_insert(now);
+                match wanted {
+                    // A discarded publish holds no memory: it may take as long as its link needs, if it moves.
+                    Wanted::Discard => self.half_since = Some(now),
+                    Wanted::Frame(_) | Wanted::Header => drop(self.half_since.get_or_insert(now)),
+                }
                 if count >= self.read_bytes {
                     self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
                 }
@@ -443,33 +447,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Silence, and packets that stay half received.
     fn watch_time(&mut self, cx: &mut Context<'_>, now: Moment) -> Result<(), Close> {
         let half_packet = Duration::from_millis(self.shared.limits.half_packet_timeout_ms);
-        loop {
-            if self.held_back {
-                self.half_since = None;
-                self.cell.lock().heard(now);
-            }
-            let silent_at = self.cell.lock().silent_at();
-            let half_at = self.half_since.map(|since| since + half_packet);
-            let next = half_at.map_or(silent_at, |at| at.min(silent_at));
-            if next <= now {
-                return Err(if half_at.is_some_and(|at| at <= now) { Close::HalfPacket } else { Close::KeepAlive });
-            }
-            // A deadline that moved on is looked at when the timer fires; only an earlier one needs another timer.
-            if self.timer_at <= now || next < self.timer_at {
-                self.timer_at = next;
-                self.timer.as_mut().reset(Instant::now() + next.since(now));
-            }
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return Ok(());
-            }
-            self.timer_at = Moment::ZERO;
-            if self.shared.clock.now() == now {
-                // A clock that stands still (a test's): look again when something else happens.
-                return Ok(());
-            }
-            cx.waker().wake_by_ref();
-            return Ok(());
+        if self.held_back {
+            self.half_since = None;
+            self.cell.lock().heard(now);
         }
+        let silent_at = self.cell.lock().silent_at();
+        let half_at = self.half_since.map(|since| since + half_packet);
+        let next = half_at.map_or(silent_at, |at| at.min(silent_at));
+        if next <= now {
+            return Err(if half_at.is_some_and(|at| at <= now) { Close::HalfPacket } else { Close::KeepAlive });
+        }
+        // A deadline that moved on is looked at when the timer fires; only an earlier one needs another timer.
+        if self.timer_at <= now || next < self.timer_at {
+            self.timer_at = next;
+            self.timer.as_mut().reset(Instant::now() + next.since(now));
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            self.timer_at = Moment::ZERO;
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
     }
 }
 

@@ -109,10 +109,22 @@ impl Pki {
 }
 
 pub fn client_config(ca_file: &Path, credentials: Option<&Credentials>) -> rustls::ClientConfig {
+    client_config_of(ca_file, credentials, rustls::DEFAULT_VERSIONS)
+}
+
+pub fn client_config_tls12(ca_file: &Path, credentials: &Credentials) -> rustls::ClientConfig {
+    client_config_of(ca_file, Some(credentials), &[&rustls::version::TLS12])
+}
+
+fn client_config_of(
+    ca_file: &Path,
+    credentials: Option<&Credentials>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca_file).unwrap()).unwrap();
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     match credentials {
@@ -248,9 +260,13 @@ pub struct Raw {
 
 impl Raw {
     pub async fn open(address: SocketAddr, ca_file: &Path, credentials: Option<&Credentials>) -> std::io::Result<Raw> {
+        Raw::open_with(address, client_config(ca_file, credentials)).await
+    }
+
+    pub async fn open_with(address: SocketAddr, config: rustls::ClientConfig) -> std::io::Result<Raw> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        let connector = TlsConnector::from(Arc::new(client_config(ca_file, credentials)));
+        let connector = TlsConnector::from(Arc::new(config));
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await?;
         Ok(Raw { stream })
     }
