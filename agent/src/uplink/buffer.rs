@@ -1,0 +1,44 @@
+//! What the uplink needs of the spool, as a trait: the driver then runs against the real spool and against a test's.
+
+use std::future::Future;
+
+use simpul_wire::ack::{Ack, HubState};
+use simpul_wire::image::ImagePart;
+use simpul_wire::{Epoch, SeqRange, Stream};
+use tokio::sync::watch;
+
+use crate::spool::{AppendError, Appended, NewRecord, SpoolError, SpoolState, Stored};
+
+/// The spool as the uplink sees it; see [`crate::spool::Spool`] for what each call promises.
+pub trait Buffer: Clone + Send + Sync + 'static {
+    /// The state, and changes of it.
+    fn state(&self) -> watch::Receiver<SpoolState>;
+
+    /// Append; returns when durable.
+    fn append(&self, record: NewRecord) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+
+    /// Stored records of `range` in that epoch.
+    fn read(
+        &self,
+        epoch: Epoch,
+        stream: Stream,
+        range: SeqRange,
+        bytes_max: usize,
+        records_max: usize,
+    ) -> impl Future<Output = Result<Vec<Stored>, SpoolError>> + Send;
+
+    /// A part of an image of that epoch; `None` if it is gone.
+    fn read_part(
+        &self,
+        epoch: Epoch,
+        seq: u64,
+        offset: u32,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Option<ImagePart>, SpoolError>> + Send;
+
+    /// The hub has committed or refused records.
+    fn acknowledge(&self, ack: Ack) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
+    /// The hub said what it is.
+    fn hub(&self, hub: HubState) -> impl Future<Output = Result<(), SpoolError>> + Send;
+}
