@@ -9,3 +9,8 @@ pub mod sources;
 pub mod spool;
 pub mod stamper;
 pub mod uplink;
+
+/// This program's version, as the hub shows it.
+pub fn version() -> simpul_wire::Label {
+    simpul_wire::Label::clipped(env!("CARGO_PKG_VERSION"))
+}

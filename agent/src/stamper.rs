@@ -68,7 +68,7 @@ impl Stamper {
 
     fn with(boot: u32, clock: Clock, machine: bool, trust: ClockTrust) -> Self {
         let believed = AtomicBool::new(trust == ClockTrust::Trust);
-        let anchors = Mutex::new(Anchors { trust, ..Anchors::default() });
+        let anchors = Mutex::new(Anchors::new(trust));
         Stamper { boot, clock, machine, shared: Arc::new(Shared { believed, anchors }) }
     }
 
@@ -111,7 +111,7 @@ impl Stamper {
 }
 
 /// What is known of the clocks: pure.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Anchors {
     trust: ClockTrust,
     /// The hub's wall time minus uptime: the largest heard, because every delay makes it smaller.
@@ -139,6 +139,10 @@ struct Seen {
 }
 
 impl Anchors {
+    fn new(trust: ClockTrust) -> Self {
+        Anchors { trust, hub: None, last: None }
+    }
+
     fn hub_says(&mut self, uptime_ms: u64, wall_ms: i64) {
         let offset_ms = offset(uptime_ms, wall_ms);
         self.hub = Some(match self.hub {
@@ -199,13 +203,13 @@ mod tests {
 
     #[test]
     fn a_board_without_a_clock_has_no_wall_time() {
-        let mut anchors = Anchors { trust: ClockTrust::Auto, ..Anchors::default() };
+        let mut anchors = Anchors::new(ClockTrust::Auto);
         assert_eq!(look(&mut anchors, 60_000, 60_000, false), (false, None));
     }
 
     #[test]
     fn synchronising_gives_an_anchor_at_once_then_hourly_and_after_a_step() {
-        let mut anchors = Anchors { trust: ClockTrust::Auto, ..Anchors::default() };
+        let mut anchors = Anchors::new(ClockTrust::Auto);
         assert_eq!(look(&mut anchors, 10_000, WALL, true), (true, Some((WALL, SYSTEM_ERROR_MS))));
         assert_eq!(look(&mut anchors, 20_000, WALL + 10_000, true), (true, None));
         assert_eq!(look(&mut anchors, 30_000, WALL + 21_500, true).1, Some((WALL + 21_500, SYSTEM_ERROR_MS)));
@@ -215,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_hubs_time_anchors_a_board_whose_own_clock_is_wrong_and_stamps_stay_undated() {
-        let mut anchors = Anchors { trust: ClockTrust::Auto, ..Anchors::default() };
+        let mut anchors = Anchors::new(ClockTrust::Auto);
         // One that waited at the broker for an hour comes first.
         anchors.hub_says(100_000, WALL - 3_600_000);
         anchors.hub_says(100_200, WALL);
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_agrees_with_the_hub_is_believed_for_a_day() {
-        let mut anchors = Anchors { trust: ClockTrust::Auto, ..Anchors::default() };
+        let mut anchors = Anchors::new(ClockTrust::Auto);
         anchors.hub_says(0, WALL);
         assert_eq!(look(&mut anchors, 6_000, WALL + 7_500, false), (true, Some((WALL + 7_500, HUB_ERROR_MS))));
         let day = HUB_HEARD_MS as i64;

@@ -245,11 +245,8 @@ impl<B: Buffer> Driver<B> {
 
     fn connect(&mut self, now: Moment, hub: usize) {
         let address = self.parts.config.hubs.get(hub).cloned().unwrap_or_default();
-        let options = LinkOptions {
-            node: self.parts.node.clone(),
-            tls: self.parts.tls.clone(),
-            last_will: self.state(false),
-        };
+        let options =
+            LinkOptions { node: self.parts.node.clone(), tls: self.parts.tls.clone(), last_will: self.state(false) };
         self.link = Link::connect(&address, options);
         self.status.hub = address;
         if self.link.is_none() {

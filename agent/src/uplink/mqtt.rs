@@ -179,9 +179,7 @@ impl Link {
         let bytes = payload.len() + topic.len() + OVERHEAD_BYTES;
         // The lock spans the send: tickets and requests must have the same order.
         let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        self.client
-            .try_publish(topic, QoS::AtLeastOnce, retain, payload)
-            .map_err(|_| PublishError::NotTaken)?;
+        self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).map_err(|_| PublishError::NotTaken)?;
         tickets.push_back(ticket);
         Ok(u32::try_from(bytes).unwrap_or(u32::MAX))
     }

@@ -55,7 +55,9 @@ const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
-    Down { connect_at: Moment },
+    Down {
+        connect_at: Moment,
+    },
     Connecting,
     Up,
     /// A disconnect was ordered and is not confirmed yet.
@@ -68,8 +70,15 @@ enum Load {
     /// Only bytes: a state, or records that are acknowledged already.
     Bytes,
     /// As a suspect: what was sent, with the number of records in it. `refused`: it is one.
-    Batch { sent: Suspect, refused: bool },
-    Part { epoch: Epoch, seq: u64, part: SeqRange },
+    Batch {
+        sent: Suspect,
+        refused: bool,
+    },
+    Part {
+        epoch: Epoch,
+        seq: u64,
+        part: SeqRange,
+    },
 }
 
 #[derive(Debug)]
@@ -92,8 +101,14 @@ struct Asked {
 enum AskedKind {
     State,
     /// As a suspect: what to send. `refused`: it is one.
-    Batch { ask: Suspect, refused: bool },
-    Part { epoch: Epoch, seq: u64 },
+    Batch {
+        ask: Suspect,
+        refused: bool,
+    },
+    Part {
+        epoch: Epoch,
+        seq: u64,
+    },
 }
 
 /// Of one stream: numbers that are not to be chosen.

@@ -130,9 +130,7 @@ pub fn client_config(uplink: &UplinkConfig, time: JudgingTime) -> Result<Arc<Cli
     }
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
     let name = match &uplink.server_name {
-        Some(name) => {
-            Some(ServerName::try_from(name.clone()).map_err(|_| TlsError::ServerName(name.clone()))?)
-        }
+        Some(name) => Some(ServerName::try_from(name.clone()).map_err(|_| TlsError::ServerName(name.clone()))?),
         None => None,
     };
     let chain = certificates("certificate", &uplink.certificate_file)?;

@@ -122,10 +122,14 @@ mod tests {
         queue.push_hub(HubState { generation, backed_up: Vec::new(), wall_ms: None });
         assert!(queue.push_ack(ack(2, Stream::Event, 2)));
         assert!(queue.push_ack(ack(2, Stream::Event, 3)));
-        let order: Vec<u64> = queue.waiting.iter().map(|message| match message {
-            Message::Hub(_) => 0,
-            Message::Ack(ack) => ack.have.count(),
-        }).collect();
+        let order: Vec<u64> = queue
+            .waiting
+            .iter()
+            .map(|message| match message {
+                Message::Hub(_) => 0,
+                Message::Ack(ack) => ack.have.count(),
+            })
+            .collect();
         assert_eq!(order, [1, 0, 2]);
     }
 

@@ -89,12 +89,7 @@ pub fn prepare_batch(
 }
 
 /// Seal a part of an image.
-pub fn prepare_part(
-    node: &NodeId,
-    epoch: Epoch,
-    seq: u64,
-    read: Result<Option<ImagePart>, SpoolError>,
-) -> Prepared {
+pub fn prepare_part(node: &NodeId, epoch: Epoch, seq: u64, read: Result<Option<ImagePart>, SpoolError>) -> Prepared {
     match read {
         Ok(Some(part)) => {
             let content = Content::Part {

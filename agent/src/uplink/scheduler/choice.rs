@@ -48,14 +48,12 @@ impl Scheduler {
         }
         let waiting = self.flights.values().filter(|flight| flight.pub_acked_at.is_none()).count();
         let unconfirmed = self.flights.len();
-        let fresh_fits =
-            self.pace.fits_fresh() && waiting < PUBLISHES_FRESH_MAX && unconfirmed < UNCONFIRMED_FRESH_MAX;
-        let others_fit = self.pace.fits(self.pace.publish_bytes())
-            && waiting < PUBLISHES_MAX
-            && unconfirmed < UNCONFIRMED_MAX;
+        let fresh_fits = self.pace.fits_fresh() && waiting < PUBLISHES_FRESH_MAX && unconfirmed < UNCONFIRMED_FRESH_MAX;
+        let others_fit =
+            self.pace.fits(self.pace.publish_bytes()) && waiting < PUBLISHES_MAX && unconfirmed < UNCONFIRMED_MAX;
         let pause = self.lanes.fresh_must_pause();
         let chosen = fresh_fits && !pause && self.fresh(now, actions)
-            || others_fit && (self.suspected(now, actions) || self.fair(now, actions));
+            || others_fit && (self.suspected(now, actions) || self.fair(now, pause, actions));
         if !chosen && pause && fresh_fits {
             self.fresh(now, actions);
         }
@@ -124,12 +122,12 @@ impl Scheduler {
         true
     }
 
-    /// The backlogs, by weight.
-    fn fair(&mut self, now: Moment, actions: &mut Vec<Action>) -> bool {
+    /// The backlogs, by weight; `pause`: without the streams that have had their turns in the reserved lane.
+    fn fair(&mut self, now: Moment, pause: bool, actions: &mut Vec<Action>) -> bool {
         let metered_out = self.budget.wait_until(now).is_some();
         for stream in self.lanes.fair_order() {
             let urgent = matches!(stream, Stream::Event | Stream::Service);
-            if metered_out && !urgent {
+            if metered_out && !urgent || pause && urgent && self.open_fresh(now, stream).is_some() {
                 continue;
             }
             if let Some(open) = self.open(now, stream) {

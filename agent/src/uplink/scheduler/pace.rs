@@ -200,10 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn the_window_settles_at_a_third_of_a_second_of_a_slow_link() {
+    fn the_window_settles_below_half_a_second_of_a_slow_link() {
         let pace = saturate(32_000, 40, 20);
         let worth = f64::from(pace.window_bytes()) / 32_000.0;
-        assert!((0.25..=0.45).contains(&worth), "{worth} s in the window");
+        // 0.3 s, and the round trip, in which the first publish alone is 0.13 s.
+        assert!((0.3..=0.5).contains(&worth), "{worth} s in the window");
         assert!((24_000.0..=40_000.0).contains(&pace.bytes_per_second().unwrap()), "{pace:?}");
     }
 
