@@ -1,0 +1,79 @@
+// The hub's API over HTTP: the only place that knows paths and status codes.
+
+import type { Failure } from './link';
+import type { Overview } from './model';
+import { parse_overview } from './parse';
+
+/** A hub that has not answered by then is not answering: the wall must say so within its 15 s. */
+const FETCH_TIMEOUT_MS = 8_000;
+
+export type Fetched = { overview: Overview } | { failure: Failure };
+
+export async function fetch_overview(): Promise<Fetched> {
+  try {
+    const response = await fetch('/api/v1/overview', { cache: 'no-store', signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+    if (response.status === 401) return { failure: 'unauthorized' };
+    if (!response.ok) return { failure: 'refused' };
+    const text = await response.text();
+    const overview = parse_json(text);
+    return overview === null ? { failure: 'bad_answer' } : { overview };
+  } catch {
+    return { failure: 'unreachable' };
+  }
+}
+
+function parse_json(text: string): Overview | null {
+  try {
+    return parse_overview(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+export interface StreamHandler {
+  opened(): void;
+  said(what: 'changed' | 'heartbeat'): void;
+  failed(): void;
+}
+
+/** Opens the live stream; returns what closes it. After `failed` it stays closed: reconnecting is the caller's. */
+export function open_stream(handler: StreamHandler): () => void {
+  const source = new EventSource('/api/v1/live');
+  source.addEventListener('open', () => handler.opened());
+  source.addEventListener('changed', () => handler.said('changed'));
+  source.addEventListener('heartbeat', () => handler.said('heartbeat'));
+  source.addEventListener('error', () => {
+    source.close();
+    handler.failed();
+  });
+  return () => source.close();
+}
+
+export type Sent = 'done' | 'unauthorized' | 'refused' | 'unreachable';
+
+async function post(path: string, body: unknown): Promise<Sent> {
+  try {
+    const response = await fetch(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+    });
+    if (response.ok) return 'done';
+    return response.status === 401 ? 'unauthorized' : 'refused';
+  } catch {
+    return 'unreachable';
+  }
+}
+
+export function cut_fibre(node: string, cut: boolean): Promise<Sent> {
+  return post('/api/v1/demo/fibre', { node, cut });
+}
+
+export function sign_in(token: string): Promise<Sent> {
+  return post('/api/v1/session', { token });
+}
+
+export function image_path(snapshot_id: number): string {
+  return `/api/v1/snapshots/${snapshot_id}/image`;
+}

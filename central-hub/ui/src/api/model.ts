@@ -1,0 +1,127 @@
+// What the hub's API says. One interface a schema of its OpenAPI document, same names, same fields.
+// Times are Unix milliseconds UTC, ages seconds; unknown is null, never 0.
+
+export type Liveness = 'live' | 'late' | 'silent' | 'never';
+export type Dating = 'clock' | 'anchor' | 'estimated' | 'undated';
+
+export interface Overview {
+  now_ms: number;
+  utc_offset_minutes: number;
+  today_start_ms: number;
+  nodes: NodeView[];
+  services: ServiceView[];
+  hub: HubView;
+  demo: boolean;
+  /** The district's name. A hub that does not know it leaves it out. */
+  district?: string | null;
+}
+
+export interface NodeView {
+  id: string;
+  name: string | null;
+  village_code: string | null;
+  village_name: string | null;
+  liveness: Liveness;
+  connected: boolean | null;
+  last_heard_ms: number | null;
+  age_s: number | null;
+  interval_s: number | null;
+  version: string | null;
+  epoch: string | null;
+  epoch_count: number;
+  streams: StreamView[];
+  cameras: CameraView[];
+  readings: ReadingView[];
+  last_event: EventView | null;
+  fibre_cut: boolean | null;
+}
+
+export interface StreamView {
+  stream: string;
+  have_records: number;
+  backlog_records: number | null;
+  backlog_bytes: number | null;
+  limit_bytes: number | null;
+  lost_records: number;
+  losses: LossView[];
+}
+
+export interface LossView {
+  epoch: string;
+  first_seq: number;
+  last_seq: number;
+  reason: string;
+}
+
+export interface CameraView {
+  camera: string;
+  snapshot: SnapshotView | null;
+  condition: string | null;
+}
+
+export interface SnapshotView {
+  id: number;
+  node: string;
+  camera: string;
+  at_ms: number;
+  dating: Dating;
+  age_s: number;
+  received_ms: number;
+  width: number;
+  height: number;
+  masked_percent: number;
+  sha256: string;
+  simulated: boolean;
+}
+
+export interface ReadingView {
+  metric: string;
+  unit: string;
+  at_ms: number;
+  age_s: number;
+  value: number | null;
+  missing: string | null;
+}
+
+export interface ServiceView {
+  village_code: string | null;
+  village_name: string | null;
+  service: string;
+  counted: number;
+  visits_served: number;
+  visits_other: number;
+  last_at_ms: number;
+  nodes_live: number;
+  nodes_total: number;
+  estimated: number;
+  simulated: boolean;
+  nodes: string[];
+}
+
+export interface EventView {
+  id: number;
+  node: string;
+  epoch: string;
+  seq: number;
+  at_ms: number;
+  dating: Dating;
+  received_ms: number;
+  kind: string;
+  severity: string;
+  detail: string;
+}
+
+export interface HubView {
+  version: string;
+  generation: string;
+  uptime_s: number;
+  sessions: number | null;
+  database_bytes: number;
+  snapshot_bytes: number;
+  budget_bytes: number;
+  free_bytes: number;
+  days_left: number | null;
+  aside_count: number;
+  withholding: boolean;
+  last_backup_ms: number | null;
+}

@@ -1,0 +1,21 @@
+// Looks at an answer before the page believes it: a proxy's error page with status 200 is no overview.
+
+import type { Overview } from './model';
+
+const NODE_LISTS = ['streams', 'cameras', 'readings'] as const;
+
+/** The answer as an overview, or null if it is not one. Unknown fields are kept and ignored. */
+export function parse_overview(answer: unknown): Overview | null {
+  if (!is_object(answer)) return null;
+  const { now_ms, utc_offset_minutes, nodes, services, hub } = answer;
+  const times = Number.isFinite(now_ms) && Number.isFinite(utc_offset_minutes);
+  if (!times || !Array.isArray(nodes) || !Array.isArray(services) || !is_object(hub)) return null;
+  const whole = nodes.every(
+    (node: unknown) => is_object(node) && typeof node['id'] === 'string' && NODE_LISTS.every((list) => Array.isArray(node[list])),
+  );
+  return whole ? (answer as unknown as Overview) : null;
+}
+
+function is_object(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
