@@ -30,6 +30,7 @@ pub mod ids;
 pub mod image;
 pub mod label;
 pub mod limits;
+pub mod metrics;
 pub mod ranges;
 pub mod reading;
 pub mod service;

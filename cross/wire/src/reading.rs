@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 use crate::column::{VarintReader, decode_times, decode_values, encode_times, encode_values, push_unsigned};
 use crate::error::to_vec;
 use crate::limits::{READINGS_MAX, SERIES_MAX};
-use crate::{Label, Missing, Stamp, Unit, WireError};
+use crate::{Label, Missing, Stamp, Unit, WireError, metrics};
 
 /// A measured value, or why there is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -136,7 +136,11 @@ fn encode_series<W: Write>(
     }
     let values = encode_values(&numbers);
     e.array(if missing.is_empty() { 6 } else { 7 })?;
-    e.str(&series.metric)?.u8(series.unit.number())?.u64(series.points.len() as u64)?;
+    match metrics::number(&series.metric) {
+        Some(number) => e.u8(number)?,
+        None => e.str(&series.metric)?,
+    };
+    e.u8(series.unit.number())?.u64(series.points.len() as u64)?;
     e.bytes(times)?;
     e.u8(values.decimals)?.bytes(&values.bytes)?;
     if !missing.is_empty() {
@@ -177,7 +181,7 @@ fn decode_series(
     if fields < 6 {
         return Err(WireError::Malformed("series: six fields expected".into()));
     }
-    let metric = Label::decode(d, &mut ())?;
+    let metric = decode_metric(d)?;
     let unit_number = d.u8()?;
     let unit =
         Unit::from_number(unit_number).ok_or_else(|| WireError::Unsupported(alloc::format!("unit {unit_number}")))?;
@@ -211,6 +215,15 @@ fn decode_series(
         Ok(Point { uptime_ms, value })
     });
     Ok(Series { metric, unit, points: points.collect::<Result<_, WireError>>()? })
+}
+
+fn decode_metric(d: &mut Decoder<'_>) -> Result<Label, WireError> {
+    if d.datatype()? != minicbor::data::Type::U8 {
+        return Ok(Label::decode(d, &mut ())?);
+    }
+    let number = d.u8()?;
+    let name = metrics::name(number).ok_or_else(|| WireError::Unsupported(alloc::format!("metric {number}")))?;
+    name.parse()
 }
 
 /// Positions and reasons of missing values, positions ascending.

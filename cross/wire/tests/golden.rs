@@ -113,13 +113,10 @@ fn a_block_of_readings() {
         base: STAMP,
         series: vec![
             Series { metric: text("temperature"), unit: Unit::Celsius, points: points.collect() },
-            Series { metric: text("optics.0.rx_power"), unit: Unit::DecibelMilliwatts, points: vec![raw] },
+            Series { metric: text("humidity"), unit: Unit::DecibelMilliwatts, points: vec![raw] },
         ],
     };
-    check(
-        block.to_vec(),
-        "82830319ee481b000001a1ee565e0082876b74656d706572617475726503034500a09c01000243b2210642010386716f70746963732e302e72785f706f776572060142e80718ff48182d4454fb210940",
-    );
+    check(block.to_vec(), "82830319ee481b000001a1ee565e0082870503034500a09c01000243b22106420103866868756d6964697479060142e80718ff48182d4454fb210940");
 }
 
 #[test]
@@ -262,6 +259,14 @@ fn numbers_never_move() {
         "1 bad_checksum, 2 unsupported, 3 malformed, 4 too_large, 5 wrong_node, 6 too_many_intervals, 7 bad_image_hash"
     );
     assert_eq!(list!(Encoding), "1 plain, 2 zstd, 3 image part");
+    let metrics = metrics::KNOWN.iter().map(|(number, name)| format!("{number} {name}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(
+        metrics,
+        "0 cpu_used, 1 memory_used, 2 disk_free, 3 card_written, 4 fsync_latency, 5 temperature, 6 undervoltage, \
+         7 link_received, 8 link_sent, 9 link_up, 10 supply_voltage, 11 battery_voltage, 12 optics.0.rx_power, \
+         13 optics.0.tx_power, 14 optics.0.tx_bias, 15 optics.0.temperature, 16 optics.0.supply, 17 optics.1.rx_power, \
+         18 optics.1.tx_power, 19 optics.1.tx_bias, 20 optics.1.temperature, 21 optics.1.supply"
+    );
     let streams = Stream::ALL.map(|stream| format!("{} {stream}", stream.number()));
     assert_eq!(streams, ["2 event", "1 service", "3 reading", "4 snapshot"]);
 }

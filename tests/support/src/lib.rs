@@ -6,6 +6,7 @@ pub mod font;
 pub mod http;
 pub mod hub;
 pub mod node;
+pub mod loop_disk;
 pub mod pki;
 pub mod ports;
 pub mod process;

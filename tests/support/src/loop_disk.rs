@@ -1,0 +1,127 @@
+//! A small ext4 on a loop device, for power cuts and full disks.
+//!
+//! A power cut is simulated without any help from the program under test: stop it (SIGSTOP), copy the loop device's
+//! backing file as it is (what was never synced is not in it), kill the program, mount the copy in the old place. What
+//! the program had synced is there after the journal's replay; what it had not is gone, as on a card.
+//!
+//! Needs root, loop devices and e2fsprogs; fails loudly without them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// A mounted ext4 file system in a file. Unmounted and deleted when dropped.
+#[derive(Debug)]
+pub struct LoopDisk {
+    directory: PathBuf,
+    image: PathBuf,
+    mount: PathBuf,
+    copies: u32,
+}
+
+impl LoopDisk {
+    /// Make and mount a disk of so many MiB; its files live in `directory` (which must exist and stay).
+    pub fn create(directory: &Path, mebibytes: u64) -> Result<Self> {
+        let image = directory.join("disk-0.img");
+        let file = std::fs::File::create(&image).with_context(|| format!("create {}", image.display()))?;
+        file.set_len(mebibytes * 1024 * 1024).context("size the disk's image")?;
+        // No lazy initialisation: its background writes would count as the program's.
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", path(&image)?])?;
+        let mount = directory.join("mount");
+        std::fs::create_dir_all(&mount).context("create the mount point")?;
+        let disk = LoopDisk { directory: directory.to_owned(), image, mount, copies: 0 };
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.mount
+    }
+
+    /// What a power cut at this moment would leave; call it while the program is stopped, then kill the program and
+    /// call [`LoopDisk::restore`].
+    pub fn cut(&mut self) -> Result<Cut> {
+        self.copies += 1;
+        let copy = self.directory.join(format!("disk-{}.img", self.copies));
+        run("cp", &["--sparse=always", path(&self.image)?, path(&copy)?])?;
+        Ok(Cut(copy))
+    }
+
+    /// Go on with what the cut left, mounted in the same place. The program must have ended.
+    pub fn restore(&mut self, cut: Cut) -> Result<()> {
+        self.unmount()?;
+        std::fs::remove_file(&self.image).context("remove the disk from before the cut")?;
+        self.image = cut.0;
+        self.mount()
+    }
+
+    /// Bytes written to the device since it was mounted, by the kernel's own counter (`/sys/block/.../stat`, field 7,
+    /// sectors of 512 bytes).
+    pub fn written_bytes(&self) -> Result<u64> {
+        let device = run("findmnt", &["-n", "-o", "SOURCE", path(&self.mount)?])?;
+        let name = device.trim().strip_prefix("/dev/").context("a loop device")?;
+        let stat = std::fs::read_to_string(format!("/sys/block/{name}/stat")).context("read the device's counters")?;
+        let sectors: u64 = stat.split_whitespace().nth(6).context("seven counters")?.parse()?;
+        Ok(sectors * 512)
+    }
+
+    fn mount(&self) -> Result<()> {
+        run("mount", &["-o", "loop,noatime", path(&self.image)?, path(&self.mount)?]).map(drop)
+    }
+
+    fn unmount(&self) -> Result<()> {
+        run("umount", &[path(&self.mount)?]).map(drop)
+    }
+}
+
+/// What a power cut left: the disk's image, not yet mounted.
+#[derive(Debug)]
+pub struct Cut(PathBuf);
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        // Lazily, so that a program that still runs in a failing test does not keep the loop device for ever.
+        let _ = Command::new("umount").arg("-l").arg(&self.mount).status();
+        let _ = std::fs::remove_file(&self.image);
+    }
+}
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("{program} (needs root, loop devices, e2fsprogs and util-linux)"))?;
+    if !output.status.success() {
+        bail!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_cut_keeps_what_was_synced_and_loses_what_was_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = LoopDisk::create(directory.path(), 24).unwrap();
+        let mut synced = std::fs::File::create(disk.path().join("synced")).unwrap();
+        synced.write_all(&[7; 5_000]).unwrap();
+        synced.sync_all().unwrap();
+        std::fs::File::open(disk.path()).unwrap().sync_all().unwrap();
+        std::fs::write(disk.path().join("unsynced"), [7; 5_000]).unwrap();
+        let cut = disk.cut().unwrap();
+        drop(synced);
+        disk.restore(cut).unwrap();
+        assert_eq!(std::fs::read(disk.path().join("synced")).unwrap(), [7; 5_000]);
+        assert!(!disk.path().join("unsynced").exists());
+        assert!(disk.written_bytes().unwrap() < 24 << 20);
+    }
+}
