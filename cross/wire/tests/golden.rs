@@ -116,7 +116,10 @@ fn a_block_of_readings() {
             Series { metric: text("humidity"), unit: Unit::DecibelMilliwatts, points: vec![raw] },
         ],
     };
-    check(block.to_vec(), "82830319ee481b000001a1ee565e0082870503034500a09c01000243b22106420103866868756d6964697479060142e80718ff48182d4454fb210940");
+    check(
+        block.to_vec(),
+        "82830319ee481b000001a1ee565e0082870503034500a09c01000243b22106420103866868756d6964697479060142e80718ff48182d4454fb210940",
+    );
 }
 
 #[test]
