@@ -14,23 +14,24 @@ use anyhow::{Context, Result, bail};
 /// A mounted ext4 file system in a file. Unmounted and deleted when dropped.
 #[derive(Debug)]
 pub struct LoopDisk {
-    directory: PathBuf,
+    images: PathBuf,
     image: PathBuf,
     mount: PathBuf,
     copies: u32,
 }
 
 impl LoopDisk {
-    /// Make and mount a disk of so many MiB; its files live in `directory` (which must exist and stay).
-    pub fn create(directory: &Path, mebibytes: u64) -> Result<Self> {
-        let image = directory.join("disk-0.img");
+    /// Make a disk of so many MiB that holds what is in the folder `mount` now, and mount it there. Its image and the
+    /// copies that cuts make live in the folder `images`.
+    pub fn over(mount: &Path, images: &Path, mebibytes: u64) -> Result<Self> {
+        std::fs::create_dir_all(images).with_context(|| format!("create {}", images.display()))?;
+        let image = images.join("disk-0.img");
         let file = std::fs::File::create(&image).with_context(|| format!("create {}", image.display()))?;
         file.set_len(mebibytes * 1024 * 1024).context("size the disk's image")?;
         // No lazy initialisation: its background writes would count as the program's.
-        run("mkfs.ext4", &["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", path(&image)?])?;
-        let mount = directory.join("mount");
-        std::fs::create_dir_all(&mount).context("create the mount point")?;
-        let disk = LoopDisk { directory: directory.to_owned(), image, mount, copies: 0 };
+        let options = ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
+        run("mkfs.ext4", &[&options[..], &["-d", path(mount)?, path(&image)?]].concat())?;
+        let disk = LoopDisk { images: images.to_owned(), image, mount: mount.to_owned(), copies: 0 };
         disk.mount()?;
         Ok(disk)
     }
@@ -44,7 +45,7 @@ impl LoopDisk {
     /// call [`LoopDisk::restore`].
     pub fn cut(&mut self) -> Result<Cut> {
         self.copies += 1;
-        let copy = self.directory.join(format!("disk-{}.img", self.copies));
+        let copy = self.images.join(format!("disk-{}.img", self.copies));
         run("cp", &["--sparse=always", path(&self.image)?, path(&copy)?])?;
         Ok(Cut(copy))
     }
@@ -111,7 +112,10 @@ mod tests {
     #[test]
     fn a_cut_keeps_what_was_synced_and_loses_what_was_not() {
         let directory = tempfile::tempdir().unwrap();
-        let mut disk = LoopDisk::create(directory.path(), 24).unwrap();
+        let mount = directory.path().join("mount");
+        std::fs::create_dir(&mount).unwrap();
+        std::fs::write(mount.join("before"), "here").unwrap();
+        let mut disk = LoopDisk::over(&mount, &directory.path().join("images"), 24).unwrap();
         let mut synced = std::fs::File::create(disk.path().join("synced")).unwrap();
         synced.write_all(&[7; 5_000]).unwrap();
         synced.sync_all().unwrap();
@@ -122,6 +126,7 @@ mod tests {
         disk.restore(cut).unwrap();
         assert_eq!(std::fs::read(disk.path().join("synced")).unwrap(), [7; 5_000]);
         assert!(!disk.path().join("unsynced").exists());
+        assert_eq!(std::fs::read(disk.path().join("before")).unwrap(), b"here");
         assert!(disk.written_bytes().unwrap() < 24 << 20);
     }
 }
