@@ -6,8 +6,8 @@
 mod dating;
 mod images;
 mod intervals;
-mod make;
-mod readings;
+pub(super) mod make;
+pub(super) mod readings;
 mod restart;
 mod service;
 

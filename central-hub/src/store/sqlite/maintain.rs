@@ -30,7 +30,7 @@ impl SqliteStore {
         more |= self.retire_batches(now_ms).await?;
         let space = self.space.clone();
         self.write(move |writer| {
-            space.measure(&writer.connection)?;
+            writer.measure()?;
             let used = space.used_bytes();
             writer.transact(|connection| space::sample(connection, now_ms, used))
         })
@@ -123,6 +123,10 @@ impl SqliteStore {
     /// Retire images that are old enough, thin them under pressure, and remove the objects of both.
     async fn make_room(&self, now_ms: i64) -> Result<bool, StoreError> {
         let cutoff_ms = now_ms - i64::from(self.config.snapshot_days) * DAY_MS;
+        if self.space.is_pressed()? {
+            // The journal first: it gives room without taking anything from anyone.
+            self.write(|writer| writer.fold_journal()).await?;
+        }
         let pressed = self.space.is_pressed()?;
         let (freed, looked) = self
             .write(move |writer| {
@@ -133,6 +137,7 @@ impl SqliteStore {
                 })
             })
             .await?;
+        self.space.snapshot_bytes.fetch_sub(freed, Ordering::Relaxed);
         let doomed = self.pool.read(snapshots::doomed).await?;
         if !doomed.is_empty() {
             for object in &doomed {
@@ -143,7 +148,6 @@ impl SqliteStore {
             }
             self.write(move |writer| writer.transact(|connection| snapshots::redeemed(connection, &doomed))).await?;
         }
-        self.space.snapshot_bytes.fetch_sub(freed, Ordering::Relaxed);
         Ok(looked)
     }
 

@@ -33,6 +33,8 @@ mod service;
 mod snapshots;
 mod space;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs;
@@ -123,7 +125,8 @@ impl SqliteStore {
         space.prepare()?;
         let quarantined = quarantine::inspect(&directory, clock.wall_ms())?;
         let database = directory.join(DATABASE);
-        let connection = schema::open_writer(&database, new_generation()?, clock.wall_ms())?;
+        let can_have_bytes = config.budget_bytes.min(space.free_bytes()?);
+        let connection = schema::open_writer(&database, new_generation()?, clock.wall_ms(), can_have_bytes)?;
         let stored: Option<Vec<u8>> = schema::meta(&connection, "generation")?;
         let generation = stored
             .and_then(|bytes| Some(Generation::from_bytes(bytes.try_into().ok()?)))

@@ -21,9 +21,24 @@ const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// 8 MiB for each reader: a page of rows or 90 sealed days of one metric.
 const READER_CACHE_KIB: i64 = 8 * 1024;
 
-/// Backstop of the journal, in pages (64 MiB): the checkpointer beside the writer normally keeps it far below, this
-/// makes the writer itself catch up when it could not.
-const AUTOCHECKPOINT_PAGES: i64 = 16_384;
+/// Backstop of the journal, in pages (16 MiB): the checkpointer beside the writer does most of the folding, but under
+/// steady writing only the writer itself can finish it, so that the journal begins again from its start.
+const AUTOCHECKPOINT_PAGES: i64 = 4_096;
+
+/// The backstop on a small disk: below this every other commit would pay for a checkpoint.
+const AUTOCHECKPOINT_PAGES_MIN: i64 = 128;
+
+/// Bytes of a page: SQLite's default, and the block size of common file systems.
+pub(super) const PAGE_BYTES: u64 = 4_096;
+
+/// The journal may take a sixteenth of what the store can have.
+fn autocheckpoint_pages(can_have_bytes: u64) -> i64 {
+    let pages = i64::try_from(can_have_bytes / 16 / PAGE_BYTES).unwrap_or(i64::MAX);
+    pages.clamp(AUTOCHECKPOINT_PAGES_MIN, AUTOCHECKPOINT_PAGES)
+}
+
+/// A journal that grew beyond this (a long backup holds it open) is cut back when it is used again from the start.
+const JOURNAL_BYTES_MAX: i64 = 32 * 1024 * 1024;
 
 /// Statements kept prepared per connection: more than there are in this module.
 const STATEMENTS_MAX: usize = 96;
@@ -105,14 +120,21 @@ CREATE TABLE usage_day (day INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
 ";
 
 /// Open the writer's connection, making the tables if the file is new. `generation` is stored in a new file.
-pub(super) fn open_writer(path: &Path, generation: [u8; 16], now_ms: i64) -> Result<Connection, StoreError> {
+/// `can_have_bytes` is what budget and disk leave to the store; the journal's bound goes by it.
+pub(super) fn open_writer(
+    path: &Path,
+    generation: [u8; 16],
+    now_ms: i64,
+    can_have_bytes: u64,
+) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: NORMAL lost acknowledged records in simulated power cuts, FULL lost none.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", autocheckpoint_pages(can_have_bytes))?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -24,9 +25,15 @@ pub(super) const GROUP_UPLOADS_MAX: usize = 256;
 /// Groups that wait. Beyond it `commit` itself waits, and with it intake and the senders' windows.
 pub(super) const QUEUE_MAX: usize = 256;
 
-/// Journal size from which the checkpointer is woken: small enough to stay in the page cache, large enough to fold
-/// many commits to one page into one write.
-const CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
+/// Pages in the journal from which the checkpointer is woken (4 MiB): few enough to leave the writer's own checkpoint
+/// little to do, enough to fold many commits to one page into one write.
+const CHECKPOINT_PAGES: i64 = 1_024;
+
+/// How long folding waits for readers: commits wait with it.
+const FOLD_WAIT: Duration = Duration::from_millis(20);
+
+/// How long a commit waits for another connection's lock; only the checkpointer ever has one, for a moment.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Commits between two measurements of the database's size; each costs some microseconds.
 const MEASURE_COMMITS: u32 = 32;
@@ -97,7 +104,7 @@ impl Writer {
             }
             self.answer(groups);
         }
-        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+        if let Err(error) = self.fold_journal() {
             tracing::warn!(%error, "the journal could not be folded in at the end; the next start does it");
         }
         drop(self);
@@ -146,8 +153,9 @@ impl Writer {
 
     fn commit(&mut self, uploads: Vec<Staged>) -> Result<Vec<Outcome>, StoreError> {
         if let Err(error) = self.space.check() {
-            // Room may have been made since the last measurement: the next commit must see it.
-            self.space.measure(&self.connection)?;
+            // Room may have been made since the last measurement, and the journal gives some back: the next commit
+            // must see it.
+            self.fold_journal()?;
             return Err(error);
         }
         let first_batch_id = self.next_batch_id;
@@ -182,19 +190,45 @@ impl Writer {
     }
 
     fn after_commit(&mut self) {
-        let journal_bytes = std::fs::metadata(&self.journal).map_or(0, |metadata| metadata.len());
-        self.space.journal_bytes.store(journal_bytes, Ordering::Relaxed);
-        if journal_bytes > CHECKPOINT_BYTES {
-            // Full: it is awake already.
-            let _awake = self.checkpointer.try_send(());
+        match self.unfolded() {
+            Ok(pages) if pages > CHECKPOINT_PAGES => {
+                // Full: it is awake already.
+                let _awake = self.checkpointer.try_send(());
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the journal could not be looked at"),
         }
         self.commits += 1;
         if self.commits >= MEASURE_COMMITS {
             self.commits = 0;
-            if let Err(error) = self.space.measure(&self.connection) {
+            if let Err(error) = self.measure() {
                 tracing::warn!(%error, "the database's size could not be measured");
             }
         }
+    }
+
+    /// Pages of the journal that are not in the database yet. The file's length would not tell: it is used again from
+    /// the start and never shrinks by itself.
+    fn unfolded(&self) -> Result<i64, StoreError> {
+        let mut statement = self.connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+        Ok(statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))?)
+    }
+
+    /// Fold the journal into the database and cut it to nothing, as far as readers allow; then measure.
+    pub(super) fn fold_journal(&self) -> Result<(), StoreError> {
+        // A reader may hold the journal: then it is folded, but stays as long as it is.
+        self.connection.busy_timeout(FOLD_WAIT)?;
+        let folded = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        self.connection.busy_timeout(BUSY_WAIT)?;
+        folded?;
+        self.measure()
+    }
+
+    /// Measure what database and journal take.
+    pub(super) fn measure(&self) -> Result<(), StoreError> {
+        let journal_bytes = std::fs::metadata(&self.journal).map_or(0, |metadata| metadata.len());
+        self.space.journal_bytes.store(journal_bytes, Ordering::Relaxed);
+        self.space.measure(&self.connection)
     }
 }
 

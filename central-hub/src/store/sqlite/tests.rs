@@ -1,0 +1,173 @@
+//! What only this store can be asked: a full database file, ids after retention, a second hub on the directory, the
+//! ballast, and that packing loses nothing.
+
+use rand::RngExt;
+use simpul_wire::reading::Value;
+
+use super::pack::{Cell, decode_cell, decode_cells, decode_minute, encode_cell, encode_cells, encode_minute};
+use super::{SqliteStore, space};
+use crate::store::contract::make::*;
+use crate::store::contract::readings::{one, points};
+use crate::store::contract::{Fixture, maintain};
+use crate::store::{Page, Step, Store, StoreError};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_database_acknowledges_nothing_and_recovers_alone() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    commit(&store, vec![service("n-1", 1, range(1, 500))]).await;
+    let pages = limit_pages(&store, 1).await;
+    let mut accepted = 500;
+    let error = loop {
+        let next = range(accepted + 1, accepted + 500);
+        match store.commit(vec![service("n-1", 1, next), service("n-2", 1, next)]).await {
+            Ok(_) => accepted += 500,
+            Err(error) => break error,
+        }
+        assert!(accepted < 100_000, "the file was limited to {pages} pages and is never full");
+    };
+    assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+    assert_eq!(store.streams(None).await.unwrap()[0].have, set(&[(1, accepted)]));
+    limit_pages(&store, 1 << 30).await;
+    // The same numbers once more: what failed must count as new, in memory too.
+    let next = range(accepted + 1, accepted + 500);
+    assert_eq!(new_of(commit_one(&store, service("n-1", 1, next)).await).count(), 500);
+    let rows = store.service_records(Page { node: Some(node("n-1")), limit: 10_000, ..Page::default() }).await.unwrap();
+    assert_eq!(rows.len() as u64, (accepted + 500).min(10_000));
+}
+
+async fn limit_pages(store: &SqliteStore, pages: i64) -> i64 {
+    // SQLite takes the file's present size for anything smaller.
+    let limit = move |writer: &mut super::Writer| {
+        Ok(writer.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get(0))?)
+    };
+    store.write(limit).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readings_after_all_batches_were_retired_are_rolled_up() {
+    let mut fixture = Fixture::new();
+    fixture.config.batch_days = 1;
+    let at =
+        |seq: u64, value: f64| readings("n-1", range(seq, seq), vec![one(clocked(NOW_MS), vec![Value::Number(value)])]);
+    {
+        let store = fixture.open();
+        commit(&store, vec![at(1, 1.0)]).await;
+        commit(&store, vec![at(2, 2.0)]).await;
+        maintain(&store, NOW_MS + 2 * DAY_MS).await;
+        store.close().await;
+    }
+    let store = fixture.open();
+    let batches = store
+        .pool
+        .read(|connection| Ok(connection.query_row("SELECT count(*) FROM batch", [], |row| row.get::<_, i64>(0))?));
+    assert_eq!(batches.await.unwrap(), 0);
+    commit(&store, vec![at(3, 4.0)]).await;
+    assert_eq!(points(&store, "temperature", Step::Day).await[0].sum, 7.0);
+    maintain(&store, NOW_MS).await;
+    assert_eq!(points(&store, "temperature", Step::Day).await[0].sum, 7.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readings_without_a_date_are_rolled_up_when_waiting_has_no_more_sense() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let block = one(unclocked(7, 61_000), vec![Value::Number(1.0), Value::Number(2.0)]);
+    commit(&store, vec![readings("n-1", range(1, 2), vec![block])]).await;
+    for days in [0, 6, 8] {
+        maintain(&store, NOW_MS + days * DAY_MS).await;
+        assert_eq!(points(&store, "temperature", Step::Day).await[0].sum, 3.0);
+        let parked = store.pool.read(|connection| {
+            Ok(connection.query_row("SELECT count(*) FROM parked", [], |row| row.get::<_, i64>(0))?)
+        });
+        assert_eq!(parked.await.unwrap(), i64::from(days < 7));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_is_folded_in_beside_the_writer() {
+    let mut random = random("the_journal_is_folded_in_beside_the_writer");
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    // Some 40 MB of payloads through a journal of at most 16 and what one commit adds.
+    let values: Vec<Value> = (0..3_000).map(|_| Value::Number(random.random())).collect();
+    for seq in 0..1_200u64 {
+        let numbers = range(1 + seq * 3_000, (seq + 1) * 3_000);
+        commit_one(&store, readings("n-1", numbers, vec![one(clocked(NOW_MS), values.clone())])).await;
+    }
+    let journal = std::fs::metadata(fixture.config.directory.join("hub.sqlite-wal")).unwrap().len();
+    assert!(journal < 20 * 1024 * 1024, "the journal has grown to {journal} bytes");
+}
+
+#[test]
+fn a_second_hub_on_the_directory_is_refused() {
+    let fixture = Fixture::new();
+    let _first = fixture.open();
+    let error = SqliteStore::open(fixture.config.clone(), fixture.clock.clone()).err().unwrap().to_string();
+    assert!(error.contains("in use by another simpul-hub"), "{error}");
+}
+
+#[test]
+fn the_ballast_is_real_and_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let ballast = directory.path().join("ballast");
+    let space = space::Space::new(directory.path().to_owned(), u64::MAX, 300_000);
+    space.prepare().unwrap();
+    use std::os::unix::fs::MetadataExt;
+    assert!(std::fs::metadata(&ballast).unwrap().blocks() * 512 >= 300_000, "a hole gives nothing back");
+    space.met_full();
+    assert!(!ballast.exists() && space.is_withholding());
+    space.check().unwrap();
+    assert!(ballast.exists() && !space.is_withholding());
+}
+
+#[test]
+fn days_left_go_by_the_growth_of_a_week() {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    connection.execute_batch("CREATE TABLE usage_day (day INTEGER PRIMARY KEY, bytes INTEGER NOT NULL)").unwrap();
+    let days_left = |used| space::days_left(&connection, used, 10_000).unwrap();
+    assert_eq!(days_left(0), None);
+    for day in 0..20i64 {
+        space::sample(&connection, NOW_MS + day * DAY_MS, 1_000 + 100 * day.unsigned_abs()).unwrap();
+    }
+    assert_eq!(days_left(2_900), Some(71.0));
+    space::sample(&connection, NOW_MS + 20 * DAY_MS, 500).unwrap();
+    assert_eq!(days_left(500), None, "it shrinks");
+}
+
+#[test]
+fn packing_keeps_every_bit() {
+    let mut random = random("packing_keeps_every_bit");
+    for _ in 0..200 {
+        let mut minute = Vec::new();
+        let mut cells = Vec::new();
+        let mut key = 0u32;
+        for _ in 0..random.random_range(0..40) {
+            key += random.random_range(1..30);
+            let mut cell = Cell { missing: random.random_range(0..3), ..Cell::EMPTY };
+            for _ in 0..random.random_range(0..5) {
+                cell.add(match random.random_range(0..5) {
+                    0 => f64::from(random.random_range(-10_000..10_000)) / 100.0,
+                    1 => random.random::<f64>() * 1e9,
+                    2 => [0.0, -0.0, f64::MAX, f64::MIN_POSITIVE, 0.1 + 0.2][random.random_range(0..5)],
+                    3 => f64::from(random.random_range(0..100)),
+                    _ => f64::from(random.random_range(-400..400)) / 10_000.0,
+                });
+            }
+            minute.push((key, cell));
+            cells.push((key as u16, cell));
+            assert_eq!(bits(&decode_cell(&encode_cell(&cell)).unwrap()), bits(&cell));
+        }
+        let found = decode_minute(&encode_minute(&minute)).unwrap();
+        let plain = |cells: &[(u32, Cell)]| cells.iter().map(|(key, cell)| (*key, bits(cell))).collect::<Vec<_>>();
+        assert_eq!(plain(&found), plain(&minute));
+        let found = decode_cells(&encode_cells(&cells)).unwrap();
+        let found: Vec<(u32, Cell)> = found.into_iter().map(|(key, cell)| (u32::from(key), cell)).collect();
+        assert_eq!(plain(&found), plain(&minute));
+    }
+}
+
+fn bits(cell: &Cell) -> (u64, u64, [u64; 3]) {
+    let numbers = [cell.min, cell.max, cell.sum].map(f64::to_bits);
+    (cell.count, cell.missing, if cell.count == 0 { [0; 3] } else { numbers })
+}
