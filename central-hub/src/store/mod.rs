@@ -251,11 +251,11 @@ pub struct SnapshotRow {
 pub struct RollupPoint {
     /// Start of the span, Unix milliseconds.
     pub at_ms: i64,
-    /// Smallest value.
+    /// Smallest value; NaN when `count` is 0.
     pub min: f64,
-    /// Largest value.
+    /// Largest value; NaN when `count` is 0.
     pub max: f64,
-    /// Sum of the values.
+    /// Sum of the values; NaN when `count` is 0.
     pub sum: f64,
     /// How many values.
     pub count: u64,
@@ -409,7 +409,8 @@ pub trait Store: Send + Sync + 'static {
     /// Log that someone looked at an image (who, which, when): promise 7.
     fn log_look(&self, who: String, snapshot_id: i64, at_ms: i64) -> StoreResult<'_, ()>;
 
-    /// Write a consistent copy into an empty directory and remember its position.
+    /// Write a consistent copy into a directory that is empty, or holds an earlier backup of this store, and remember its
+    /// position.
     fn backup(&self, directory: std::path::PathBuf) -> StoreResult<'_, BackupReport>;
 
     /// Roll up, seal, retain, thin: one bounded piece of work. True while there is more to do.

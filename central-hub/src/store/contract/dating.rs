@@ -72,21 +72,43 @@ pub async fn a_late_anchor_dates_everything_of_its_boot(store: &dyn Store) {
     assert_eq!(dates(store).await[20].0, start_ms + 21 * 60_000);
 }
 
+pub async fn readings_at_an_estimate_wait_for_their_anchor(store: &dyn Store) {
+    let at = async |store: &dyn Store| {
+        let points = points(store, "temperature", Step::Minute).await;
+        assert_eq!(points.len(), 1);
+        (points[0].at_ms, points[0].sum)
+    };
+    let minute = |at_ms: i64| at_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
+    commit(store, vec![readings("n-1", range(1, 1), vec![one(unclocked(3, 1_000), vec![Value::Number(4.0)])])]).await;
+    maintain(store, NOW_MS).await;
+    assert_eq!(at(store).await, (minute(NOW_MS), 4.0));
+    commit(store, vec![upload("n-1", Content::State(state(unclocked(3, 600_000))))]).await;
+    maintain(store, NOW_MS).await;
+    assert_eq!(at(store).await, (minute(NOW_MS - 599_000), 4.0));
+    commit(store, vec![events("n-1", 1, 1, vec![anchor(3, 600_000, NOW_MS - 5 * HOUR_MS)])]).await;
+    maintain(store, NOW_MS).await;
+    assert_eq!(at(store).await, (minute(NOW_MS - 5 * HOUR_MS - 599_000), 4.0));
+}
+
+fn state(stamp: Stamp) -> AgentState {
+    AgentState {
+        online: true,
+        epoch: epoch(1),
+        stamp,
+        version: "1".parse().unwrap(),
+        interval_s: 30,
+        generation: None,
+        streams: Vec::new(),
+    }
+}
+
 pub async fn an_anchor_of_another_epoch_only_estimates(store: &dyn Store) {
     // The same boot number on another machine (a cloned card): its anchor is not this machine's.
     commit(store, vec![events("n-1", 2, 1, vec![anchor(3, 0, NOW_MS - HOUR_MS)])]).await;
     commit(store, vec![single("n-1", 1, 1, unclocked(3, 1_000))]).await;
     assert!(matches!(dates(store).await[0].1, Dating::Undated | Dating::Estimated));
     // A state that was just said tells when this boot began, give or take the way.
-    let state = AgentState {
-        online: true,
-        epoch: epoch(1),
-        stamp: unclocked(3, 600_000),
-        version: "1".parse().unwrap(),
-        interval_s: 30,
-        generation: None,
-        streams: Vec::new(),
-    };
+    let state = state(unclocked(3, 600_000));
     commit(store, vec![upload("n-1", Content::State(state.clone()))]).await;
     maintain(store, NOW_MS).await;
     assert_eq!(dates(store).await[0], (NOW_MS - 599_000, Dating::Estimated));

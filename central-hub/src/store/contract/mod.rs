@@ -82,6 +82,7 @@ on_sqlite! {
     images::old_images_go_by_capture_date,
     dating::a_clock_that_cannot_be_true_is_not_believed,
     dating::a_late_anchor_dates_everything_of_its_boot,
+    dating::readings_at_an_estimate_wait_for_their_anchor,
     dating::an_anchor_of_another_epoch_only_estimates,
     dating::the_nearest_anchor_is_taken_and_drift_widens_its_error,
     dating::a_boot_between_two_others_is_estimated,

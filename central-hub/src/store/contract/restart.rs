@@ -118,6 +118,42 @@ async fn a_restored_hub_has_what_the_backup_had_and_a_new_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_under_load_claims_exactly_what_it_holds() {
+    let fixture = Fixture::new();
+    let store = shared(fixture.open());
+    let sender = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            // Every second number, so that each commit is an interval of its own; until the store is closed.
+            for seq in (1..8_000).step_by(2) {
+                match store.commit(vec![service("n-1", 1, range(seq, seq))]).await {
+                    Ok(_) => {}
+                    Err(StoreError::Closed) => return,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+    };
+    for round in 0..3 {
+        while store.streams(None).await.unwrap().first().is_none_or(|row| row.have.range_count() < 20 * (round + 1)) {
+            tokio::task::yield_now().await;
+        }
+        let backup = fixture.directory.path().join(format!("backup-{round}"));
+        store.backup(backup.clone()).await.unwrap();
+        let target = fixture.directory.path().join(format!("restored-{round}"));
+        restore(&backup, &target, false, NOW_MS).unwrap();
+        let config = crate::store::StoreConfig { directory: target, ..fixture.config.clone() };
+        let restored = SqliteStore::open(config, fixture.clock.clone()).unwrap();
+        let held = all_of(&restored, Stream::Service).await;
+        assert_eq!(store.backed_up(node("n-1")).await.unwrap(), [(epoch(1), Stream::Service, held.clone())]);
+        let rows = restored.service_records(Page { limit: 10_000, ..Page::default() }).await.unwrap();
+        assert_eq!(rows.len() as u64, held.count());
+    }
+    store.close().await;
+    sender.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_refuses_a_folder_that_is_not_its_own() {
     let fixture = Fixture::new();
     let store = fixture.open();
@@ -187,7 +223,7 @@ async fn a_damaged_database_is_set_aside_and_an_empty_one_begins() {
         let length = bytes.len();
         match damage {
             "head" => bytes[..16].fill(0),
-            "middle" => bytes[4_096..length / 2].fill(0x5a),
+            "middle" => bytes[length / 2..length * 3 / 4].fill(0x5a),
             "cut" => bytes.truncate(length / 2),
             _ => bytes.clear(),
         }

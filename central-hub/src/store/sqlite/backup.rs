@@ -40,8 +40,7 @@ pub struct RestoreReport {
 impl SqliteStore {
     /// Write a backup into `directory`: an empty one, or one that holds an earlier backup of this store.
     pub(super) async fn backup_to(&self, directory: PathBuf) -> Result<BackupReport, StoreError> {
-        // Pieces of maintenance would make the copy's pages move under it for nothing.
-        let _alone = self.maintenance.lock().await;
+        let _alone = self.backing_up.lock().await;
         let at_ms = self.clock.wall_ms();
         let (from, images) = (self.config.directory.join(DATABASE), self.config.directory.join(SNAPSHOTS));
         let (report, held) = tokio::task::spawn_blocking(move || copy(&from, &images, &directory, at_ms))

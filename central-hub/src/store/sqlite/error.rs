@@ -6,10 +6,16 @@ use std::io::ErrorKind;
 
 use crate::store::StoreError;
 
+/// How the text of an error begins that means a damaged database.
+const DAMAGE: &str = "the database is damaged, restart the hub to set it aside";
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full(error.to_string()),
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                StoreError::Backend(format!("{DAMAGE}: {error}"))
+            }
             _ => StoreError::Backend(error.to_string()),
         }
     }
@@ -57,6 +63,11 @@ fn is_full(kind: ErrorKind) -> bool {
 }
 
 impl StoreError {
+    /// Whether it means that the database is damaged.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, StoreError::Backend(what) if what.starts_with(DAMAGE))
+    }
+
     /// The same error once more: one failed transaction answers every group that was in it.
     pub(super) fn again(&self) -> StoreError {
         match self {

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -248,7 +248,16 @@ impl Assembly {
             out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             out.extend_from_slice(bytes);
         }
-        let mut file = OpenOptions::new().append(true).open(&self.path)?;
+        let mut file = match OpenOptions::new().append(true).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.have.is_empty() => {
+                // Dropped at the limit between the look-up and the lock: it begins again with this part.
+                let gone = i64::try_from(self.have.count()).unwrap_or(i64::MAX);
+                (self.meta, self.have) = (None, RangeSet::new());
+                return Ok(self.append(part)? - gone);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let before = file.metadata()?.len();
         if let Err(error) = file.write_all(&out) {
             // Half an entry would hide all that follow it.
@@ -273,7 +282,12 @@ async fn blocking<T: Send + 'static>(
 
 /// The image's bytes, if they fit length and hash.
 fn assemble(path: &Path, meta: &ImageMeta) -> Result<Option<Vec<u8>>, StoreError> {
-    let file = fs::read(path)?;
+    let file = match fs::read(path) {
+        Ok(file) => file,
+        // Begun again by another group meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let mut image = vec![0; meta.length as usize];
     let Some((_, mut rest)) = split_meta(&file) else { return Ok(None) };
     while let Some((offset, bytes, after)) = split_entry(rest) {
@@ -326,7 +340,7 @@ fn key_of(path: &Path) -> Option<Key> {
 
 fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
+        && error.kind() != ErrorKind::NotFound
     {
         tracing::warn!(path = %path.display(), %error, "the file of an image could not be removed");
     }

@@ -14,10 +14,14 @@ use crate::store::StoreError;
 /// Raw batches removed in one piece.
 const BATCHES_RETIRED_MAX: i64 = 1_000;
 
+/// Between two samples of the usage, which are kept by day: an idle hub shall not write for them.
+const SAMPLE_MS: i64 = 10 * 60_000;
+
 /// What maintenance remembers between pieces; also the lock that makes it one at a time.
 #[derive(Default)]
 pub(super) struct State {
     metrics: Metrics,
+    sampled_ms: i64,
 }
 
 impl SqliteStore {
@@ -28,13 +32,16 @@ impl SqliteStore {
         more |= self.redate(&mut state.metrics, now_ms).await?;
         more |= self.seal(now_ms).await?;
         more |= self.retire_batches(now_ms).await?;
-        let space = self.space.clone();
-        self.write(move |writer| {
-            writer.measure()?;
-            let used = space.used_bytes();
-            writer.transact(|connection| space::sample(connection, now_ms, used))
-        })
-        .await?;
+        if now_ms.abs_diff(state.sampled_ms) >= SAMPLE_MS.unsigned_abs() {
+            let space = self.space.clone();
+            self.write(move |writer| {
+                writer.measure()?;
+                let used = space.used_bytes();
+                writer.transact(|connection| space::sample(connection, now_ms, used))
+            })
+            .await?;
+            state.sampled_ms = now_ms;
+        }
         Ok(more)
     }
 
@@ -153,20 +160,29 @@ impl SqliteStore {
 
     async fn retire_batches(&self, now_ms: i64) -> Result<bool, StoreError> {
         let cutoff_ms = now_ms - i64::from(self.config.batch_days) * DAY_MS;
+        let last = self.pool.read(move |connection| {
+            let position = rollup::position(connection)?;
+            let mut oldest = connection.prepare_cached(
+                "SELECT id, received_ms FROM batch WHERE id <= ?1 AND id NOT IN (SELECT batch FROM parked)
+                 ORDER BY id LIMIT ?2",
+            )?;
+            let mut rows = oldest.query(params![position, BATCHES_RETIRED_MAX])?;
+            let mut last = None;
+            while let Some(row) = rows.next()? {
+                if row.get::<_, i64>(1)? >= cutoff_ms {
+                    break;
+                }
+                last = Some(row.get::<_, i64>(0)?);
+            }
+            Ok(last)
+        });
+        let Some(last) = last.await? else { return Ok(false) };
         self.write(move |writer| {
             writer.transact(|connection| {
-                let position = rollup::position(connection)?;
-                let mut oldest = connection
-                    .prepare_cached("SELECT id, received_ms FROM batch WHERE id <= ?1 ORDER BY id LIMIT ?2")?;
-                let rows = oldest
-                    .query_map(params![position, BATCHES_RETIRED_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect::<Result<Vec<(i64, i64)>, _>>()?;
-                let old = rows.iter().take_while(|(_, received_ms)| *received_ms < cutoff_ms);
-                let Some((last, _)) = old.last() else { return Ok(false) };
-                let deleted = connection
+                connection
                     .prepare_cached("DELETE FROM batch WHERE id <= ?1 AND id NOT IN (SELECT batch FROM parked)")?
                     .execute([last])?;
-                Ok(deleted as i64 == BATCHES_RETIRED_MAX)
+                Ok(true)
             })
         })
         .await

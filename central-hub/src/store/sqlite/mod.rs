@@ -109,6 +109,8 @@ pub struct SqliteStore {
     queue: Mutex<Option<mpsc::Sender<Work>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     maintenance: tokio::sync::Mutex<maintain::State>,
+    /// Backups are one at a time: two would share their unfinished file.
+    backing_up: tokio::sync::Mutex<()>,
 }
 
 impl SqliteStore {
@@ -167,6 +169,7 @@ impl SqliteStore {
             queue: Mutex::new(Some(queue)),
             threads: Mutex::new(threads),
             maintenance: tokio::sync::Mutex::default(),
+            backing_up: tokio::sync::Mutex::default(),
         })
     }
 
@@ -203,8 +206,10 @@ impl SqliteStore {
         };
         self.queue()?.send(Work::Run(Box::new(run))).await.map_err(|_| StoreError::Closed)?;
         let result = answer.await.map_err(|_| StoreError::Closed)?;
-        if matches!(result, Err(StoreError::Full(_))) {
-            self.space.met_full();
+        match &result {
+            Err(StoreError::Full(_)) => self.space.met_full(),
+            Err(error) if error.is_damage() => quarantine::suspect(&self.config.directory),
+            _ => {}
         }
         result
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::quarantine;
 use super::schema::open_reader;
 use crate::store::StoreError;
 
@@ -32,9 +33,15 @@ impl Pool {
     {
         let _permit = self.permits.acquire().await.map_err(|_| StoreError::Closed)?;
         let pool = Arc::clone(self);
-        tokio::task::spawn_blocking(move || pool.read_here(read))
+        let result = tokio::task::spawn_blocking(move || pool.read_here(read))
             .await
-            .map_err(|error| StoreError::Backend(format!("a read ended early: {error}")))?
+            .map_err(|error| StoreError::Backend(format!("a read ended early: {error}")))?;
+        if let (Err(error), Some(directory)) = (&result, self.path.parent())
+            && error.is_damage()
+        {
+            quarantine::suspect(directory);
+        }
+        result
     }
 
     fn read_here<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -26,14 +26,31 @@ pub(super) const WITNESS: &str = "generation";
 pub(super) const SNAPSHOTS: &str = "snapshots";
 pub(super) const INCOMING: &str = "incoming";
 
+/// Left by a run that met damage which the start had not looked for: the next start then checks everything.
+const SUSPICION: &str = "damaged";
+
+/// Ask the next start for a full check.
+pub(super) fn suspect(directory: &Path) {
+    if let Err(error) = fs::write(directory.join(SUSPICION), "") {
+        tracing::error!(%error, "the damaged database could not be marked for the next start");
+    }
+}
+
 /// Look at what is in `directory`; set it aside if it is damaged. Returns what was done, for people.
 pub(super) fn inspect(directory: &Path, now_ms: i64) -> Result<Option<String>, StoreError> {
     let database = directory.join(DATABASE);
+    let suspected = directory.join(SUSPICION).exists();
     let damage = match fs::metadata(&database) {
-        Ok(metadata) => check(&database, metadata.len(), directory.join(WITNESS).exists())?,
+        Ok(metadata) => {
+            let whole = suspected || metadata.len() <= FULL_CHECK_BYTES_MAX;
+            check(&database, whole, directory.join(WITNESS).exists())?
+        }
         Err(_) if directory.join(WITNESS).exists() => Some("the database file is gone".to_owned()),
         Err(_) => None,
     };
+    if suspected {
+        fs::remove_file(directory.join(SUSPICION))?;
+    }
     let Some(damage) = damage else { return Ok(None) };
     let name = format!("{now_ms}.quarantined");
     // One is kept: they are as large as the store, and the newest is the one that someone may still want to mend.
@@ -58,7 +75,7 @@ pub(super) fn inspect(directory: &Path, now_ms: i64) -> Result<Option<String>, S
 }
 
 /// What is wrong with the file, if anything. An error only for what is no damage: no permission, no space.
-fn check(database: &Path, bytes: u64, has_witness: bool) -> Result<Option<String>, StoreError> {
+fn check(database: &Path, whole: bool, has_witness: bool) -> Result<Option<String>, StoreError> {
     let result = (|| -> Result<Option<String>, CheckError> {
         let connection = Connection::open(database)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -67,7 +84,7 @@ fn check(database: &Path, bytes: u64, has_witness: bool) -> Result<Option<String
             let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
             return Ok((tables > 0 || has_witness).then(|| "the database is empty or has lost its head".to_owned()));
         }
-        let checks: Vec<String> = if bytes <= FULL_CHECK_BYTES_MAX {
+        let checks: Vec<String> = if whole {
             vec!["PRAGMA quick_check(1)".to_owned()]
         } else {
             CORE_TABLES.iter().map(|table| format!("PRAGMA quick_check({table})")).collect()

@@ -171,3 +171,26 @@ fn bits(cell: &Cell) -> (u64, u64, [u64; 3]) {
     let numbers = [cell.min, cell.max, cell.sum].map(f64::to_bits);
     (cell.count, cell.missing, if cell.count == 0 { [0; 3] } else { numbers })
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_that_is_met_while_running_is_set_aside_at_the_next_start() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    for first in (1..=4_000).step_by(500) {
+        commit(&store, vec![service("n-1", 1, range(first, first + 499))]).await;
+    }
+    store.write(|writer| writer.fold_journal()).await.unwrap();
+    // Under the running store's feet, behind the pages that it has in memory.
+    let database = fixture.config.directory.join("hub.sqlite");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let length = bytes.len();
+    bytes[length / 4..].fill(0x5a);
+    std::fs::write(&database, bytes).unwrap();
+    let error = store.service_records(Page { limit: 10_000, ..Page::default() }).await.unwrap_err().to_string();
+    assert!(error.contains("restart the hub"), "{error}");
+    assert!(fixture.config.directory.join("damaged").exists());
+    store.close().await;
+    let store = fixture.open();
+    assert!(store.usage().await.unwrap().quarantined.is_some());
+    assert!(!fixture.config.directory.join("damaged").exists());
+}

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::aside::Ring;
 use super::commit::{Effects, Group, Staged};
 use super::intervals::IntervalCache;
+use super::quarantine;
 use super::schema::meta;
 use super::space::Space;
 use crate::store::{Outcome, StoreError};
@@ -142,6 +143,11 @@ impl Writer {
                 if matches!(error, StoreError::Full(_)) {
                     self.space.met_full();
                 } else {
+                    if error.is_damage()
+                        && let Some(directory) = self.journal.parent()
+                    {
+                        quarantine::suspect(directory);
+                    }
                     tracing::error!(%error, "a group could not be committed: nothing of it is acknowledged");
                 }
                 for (_, reply) in replies {
