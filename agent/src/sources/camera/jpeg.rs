@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use super::entropy::Tables;
+
 /// Most pixels of a picture: a 4K camera's; decoding holds 1 to 3 bytes each.
 pub const PIXELS_MAX: u32 = 3_840 * 2_160;
 /// Least width and height: below it there is no scene.
@@ -36,6 +38,12 @@ pub enum NotJpeg {
         what: &'static str,
         /// Where.
         at: usize,
+    },
+    /// Blocks are missing, though the end marker is there.
+    #[error("incomplete: {what} missing or damaged")]
+    Incomplete {
+        /// What.
+        what: &'static str,
     },
     /// Too small or too large.
     #[error("wrong dimensions: {width}x{height}, 16x16 to 8294400 pixels are taken")]
@@ -72,6 +80,7 @@ pub fn check(body: &[u8]) -> Result<Structure, NotJpeg> {
     }
     let mut keep = vec![0..2];
     let mut size = None;
+    let mut tables = Tables::default();
     let mut at = 2;
     loop {
         let (marker, segment) = segment(body, at)?;
@@ -82,7 +91,10 @@ pub fn check(body: &[u8]) -> Result<Structure, NotJpeg> {
                 keep.push(segment.start..end);
                 return Ok(Structure { width, height, keep });
             }
-            SCAN => end = scan_end(body, end)?,
+            SCAN => {
+                end = scan_end(body, end)?;
+                tables.scan(&body[segment.start + 4..segment.end], &body[segment.end..end])?;
+            }
             // Frames of the kinds that a camera may send: baseline, extended, progressive.
             0xc0..=0xc2 if size.is_none() => size = Some(frame_size(body, &segment)?),
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
@@ -90,6 +102,10 @@ pub fn check(body: &[u8]) -> Result<Structure, NotJpeg> {
             }
             START => return Err(NotJpeg::Broken { what: "second start marker", at }),
             _ => {}
+        }
+        if marker != SCAN && segment.len() > 4 {
+            let payload = &body[segment.start + 4..segment.end];
+            tables.segment(marker, payload).map_err(|what| NotJpeg::Broken { what, at })?;
         }
         if !is_private(marker) {
             keep.push(segment.start..end);

@@ -27,6 +27,7 @@ use crate::spool::NewRecord;
 use crate::stamper::Stamper;
 
 mod digest;
+mod entropy;
 mod http;
 mod jpeg;
 mod judge;
