@@ -1,6 +1,8 @@
 //! A sink without a disk, and raw HTTP: what the tests of sources share.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod camera;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -19,6 +19,8 @@ use super::picture::Measures;
 const CHANGED_DISTANCE: u32 = 10;
 /// From this distance to every reference on, a picture may show another view; unrelated pictures are 32 apart.
 const VIEW_DISTANCE: u32 = 20;
+/// Below so many visible bits the masks leave too little to tell a view by.
+const VISIBLE_BITS_MIN: u32 = 8;
 /// So many such pictures in a row mean that the view has changed: a lorry before the lens drives on.
 const VIEW_PICTURES: u32 = 3;
 /// Most references of one view: day, night, and some seasons.
@@ -104,7 +106,8 @@ impl Judge {
         let black = is_black(&seen.measures);
         let mask_all = self.has_masks && self.is_another_view(seen, black);
         let dhash = if mask_all { 0 } else { seen.measures.dhash };
-        let changed = self.stored.is_none_or(|(last, _)| (last ^ dhash).count_ones() >= CHANGED_DISTANCE);
+        let visible_bits = if mask_all { 64 } else { seen.measures.visible_bits };
+        let changed = self.stored.is_none_or(|(last, _)| distance(last, dhash, visible_bits) >= CHANGED_DISTANCE);
         let due = self.stored.is_none_or(|(_, at)| now.since(at) >= self.heartbeat);
         let (condition, detail) = if frozen {
             (CameraCondition::Frozen, format!("{} identical images in a row", self.same_bodies))
@@ -164,20 +167,26 @@ impl Judge {
             self.view.awaiting = true;
         }
         // Black shows nothing and says nothing about the view.
-        if self.view.awaiting || black || seen.measures.mean.is_none() {
+        let measures = &seen.measures;
+        if self.view.awaiting || black || measures.visible_bits < VISIBLE_BITS_MIN {
             return self.view.awaiting;
         }
         if self.view.references.is_empty() {
-            self.view.references.push(seen.measures.dhash);
+            self.view.references.push(measures.dhash);
         }
-        let distance = |reference: &u64| (reference ^ seen.measures.dhash).count_ones();
-        let far = self.view.references.iter().map(distance).min().is_some_and(|least| least >= VIEW_DISTANCE);
+        let to = |reference: &u64| distance(*reference, measures.dhash, measures.visible_bits);
+        let far = self.view.references.iter().map(to).min().is_some_and(|least| least >= VIEW_DISTANCE);
         self.far_pictures = if far { self.far_pictures + 1 } else { 0 };
         if self.far_pictures >= VIEW_PICTURES {
             self.view.awaiting = true;
         }
         far
     }
+}
+
+/// Distance of two hashes, as if all 64 bits were visible: masked bits are always equal and would hide a change.
+fn distance(one: u64, other: u64, visible_bits: u32) -> u32 {
+    (one ^ other).count_ones() * 64 / visible_bits.max(1)
 }
 
 fn is_black(measures: &Measures) -> bool {
@@ -191,7 +200,7 @@ mod tests {
     const HEARTBEAT: Duration = Duration::from_secs(900);
 
     fn seen(number: u8, dhash: u64) -> Seen {
-        let measures = Measures { dhash, mean: Some(100.0), variance: 900.0, masked_percent: 5 };
+        let measures = Measures { dhash, visible_bits: 64, mean: Some(100.0), variance: 900.0, masked_percent: 5 };
         Seen { body_sha256: [number; 32], resolution: (1920, 1080), measures }
     }
 
@@ -278,6 +287,18 @@ mod tests {
         judge.confirm(&other);
         assert!(!judge.judge(Moment::ZERO, &other, false).mask_all);
         assert!(judge.judge(Moment::ZERO, &seen(3, 7), false).mask_all, "now the other one is wrong");
+    }
+
+    #[test]
+    fn what_little_is_visible_decides_and_too_little_decides_nothing() {
+        // Ten bits of 24 differ: 26 of 64. Of 7 visible bits nothing is concluded.
+        for (visible_bits, far) in [(24, true), (64, false), (7, false)] {
+            let mut judge = judge(true);
+            let mut other = seen(2, 0x3ff);
+            other.measures.visible_bits = visible_bits;
+            judge.judge(Moment::ZERO, &Seen { measures: Measures { dhash: 0, ..other.measures }, ..other }, false);
+            assert_eq!(judge.judge(Moment::ZERO, &other, false).mask_all, far, "{visible_bits}");
+        }
     }
 
     #[test]

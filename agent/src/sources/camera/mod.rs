@@ -5,7 +5,6 @@
 //! before anyone can ask for it (promise 7); nothing unmasked leaves [`look`].
 
 use std::future::Future;
-use std::time::Duration;
 
 use reqwest::Url;
 use sha2::{Digest, Sha256};
@@ -190,8 +189,9 @@ impl<S: Sink> Camera<S> {
     async fn poll(&mut self, purpose: Purpose) -> Result<String, String> {
         let fetched = self.fetch().await;
         let ended = match &fetched {
-            Ok(_) | Err(Failed::Unusable(_)) => Ended::Admitted,
-            Err(Failed::NoAnswer(_)) => Ended::NoAnswer,
+            Ok(_) => Ended::Admitted,
+            // An error page says nothing about the password.
+            Err(Failed::NoAnswer(_) | Failed::Unusable(_)) => Ended::NoAnswer,
             Err(Failed::Refused { times, .. }) => Ended::Refused(*times),
             Err(Failed::Impossible(_)) => Ended::Impossible,
         };
@@ -383,6 +383,3 @@ fn random() -> u32 {
     // Without random numbers polls are less spread, nothing more.
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }
-
-/// So long a camera's picture may be on its way; the caller's patience with a command must be longer.
-pub const POLL_MAX: Duration = Duration::from_secs(90);

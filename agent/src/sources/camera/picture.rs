@@ -52,6 +52,8 @@ enum Kind {
 pub struct Measures {
     /// Difference hash 9x8, masks included as they are painted.
     pub dhash: u64,
+    /// Bits of the hash that compare what is visible: neither of their cells is mostly masked.
+    pub visible_bits: u32,
     /// Mean brightness of what is not masked, 0 to 255; `None`: everything is masked.
     pub mean: Option<f64>,
     /// Its variance.
@@ -108,6 +110,7 @@ impl Picture {
     pub fn measure(&self, masks: &[Mask]) -> Measures {
         let mut cells = [[0_u64; HASH_COLUMNS]; HASH_ROWS];
         let mut counts = [[0_u64; HASH_COLUMNS]; HASH_ROWS];
+        let mut open_counts = [[0_u64; HASH_COLUMNS]; HASH_ROWS];
         let (mut sum, mut squares, mut masked) = (0_u64, 0_u64, 0_u64);
         for row in 0..self.height {
             let hidden = masked_columns(masks, row, self.width, self.height);
@@ -125,12 +128,15 @@ impl Picture {
                 if next.peek().is_none_or(|columns| column < columns.start) {
                     sum += luma;
                     squares += luma * luma;
+                    open_counts[cell_row][cell] += 1;
                 }
             }
         }
-        let mut dhash = 0;
-        for (sums, counts) in cells.iter().zip(&counts) {
+        let (mut dhash, mut visible_bits) = (0, 0);
+        for ((sums, counts), open) in cells.iter().zip(&counts).zip(&open_counts) {
+            let visible = |cell: usize| 2 * open[cell] > counts[cell];
             for column in 0..HASH_COLUMNS - 1 {
+                visible_bits += u32::from(visible(column) && visible(column + 1));
                 // Compared as fractions: cells of a narrow picture differ in size.
                 let (left, right) = (sums[column] * counts[column + 1], sums[column + 1] * counts[column]);
                 dhash = dhash << 1 | u64::from(left < right);
@@ -141,7 +147,7 @@ impl Picture {
         let mean = (total > masked).then(|| sum as f64 / open);
         let variance = mean.map_or(0.0, |mean| (squares as f64 / open - mean * mean).max(0.0));
         let percent = (masked * 100).div_ceil(total).min(if masked == total { 100 } else { 99 });
-        Measures { dhash, mean, variance, masked_percent: percent as u8 }
+        Measures { dhash, visible_bits, mean, variance, masked_percent: percent as u8 }
     }
 
     /// Encode, with chroma halved as cameras do.
@@ -265,6 +271,7 @@ mod tests {
         picture.paint(&EVERYTHING);
         let measures = picture.measure(&EVERYTHING);
         assert_eq!((measures.masked_percent, measures.mean, measures.dhash), (100, None, 0));
+        assert_eq!(measures.visible_bits, 0);
         let stored = Picture::decode(&picture.encode().unwrap(), false).unwrap();
         assert!(stored.pixels.iter().all(|luma| *luma < 4));
     }
@@ -278,6 +285,16 @@ mod tests {
         // Another resolution of the same scene is the same scene.
         let large = Picture::decode(&jpeg(320, 240, 0), true).unwrap().measure(&[]).dhash;
         assert_eq!(scene, large, "colour or grey makes no difference");
+    }
+
+    #[test]
+    fn bits_of_the_hash_that_touch_a_mask_compare_nothing_visible() {
+        let left = [Mask { x: 0, y: 0, width: 500, height: 1_000 }];
+        let mut picture = Picture::decode(&jpeg(180, 80, 0), true).unwrap();
+        assert_eq!(picture.measure(&[]).visible_bits, 64);
+        picture.paint(&left);
+        // Half of nine columns: the middle one is half masked, which is not mostly visible; four and a border remain.
+        assert_eq!(picture.measure(&left).visible_bits, 24);
     }
 
     #[test]

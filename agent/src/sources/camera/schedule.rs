@@ -16,6 +16,8 @@ pub const PAUSE: Duration = Duration::from_secs(35 * 60);
 const AFTER_REFUSAL: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(120)];
 /// Jitter of a poll, as a share of the interval: a twentieth.
 const JITTER_SHARE: u32 = 20;
+/// Its most: enough to spread cameras, and a pause stays what it says.
+const JITTER_MAX: Duration = Duration::from_secs(30);
 
 /// How a poll ended, as far as the schedule cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Schedule {
 
     fn plan(&mut self, grid: Moment, random: u32) {
         self.grid = grid;
-        self.next = grid + share(self.interval / JITTER_SHARE, random);
+        self.next = grid + share((self.interval / JITTER_SHARE).min(JITTER_MAX), random);
     }
 }
 
