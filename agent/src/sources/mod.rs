@@ -8,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolState};
 
 pub mod camera;
+pub mod host;
 pub mod local_api;
 pub mod readings;
 
