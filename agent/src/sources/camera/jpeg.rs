@@ -78,7 +78,7 @@ pub fn check(body: &[u8]) -> Result<Structure, NotJpeg> {
     if body.len() < 2 || body[..2] != [0xff, START] {
         return Err(not_jpeg(body));
     }
-    let mut keep = vec![0..2];
+    let mut keep = Vec::from([Range { start: 0, end: 2 }]);
     let mut size = None;
     let mut tables = Tables::default();
     let mut at = 2;

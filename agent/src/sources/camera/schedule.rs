@@ -96,7 +96,7 @@ impl Schedule {
 
 /// `random` of 2^32 parts of a duration.
 fn share(duration: Duration, random: u32) -> Duration {
-    let nanoseconds = duration.as_nanos() * u128::from(random) >> 32;
+    let nanoseconds = (duration.as_nanos() * u128::from(random)) >> 32;
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
