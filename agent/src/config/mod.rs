@@ -1,8 +1,8 @@
 //! Configuration: TOML -> validated [`Config`], once. Everything behind this folder trusts the values.
 //!
-//! [`schema`] names every key once, with its doc, default and example; [`read`] turns TOML into values and collects
-//! what is wrong; [`build`] puts them together and checks what several keys say together; [`values`] are the
-//! notations (durations, sizes); [`secret`] reads secrets, which are only ever in files of their own.
+//! `schema` names every key once, with its doc, default and example; `read` turns TOML into values and collects
+//! what is wrong; `build` puts them together and checks what several keys say together; `values` are the
+//! notations (durations, sizes); `secret` reads secrets, which are only ever in files of their own.
 //!
 //! A bad file is refused whole, with everything that is wrong in it, so that a technician mends it in one go; keeping
 //! the last good one is the caller's.

@@ -1,8 +1,8 @@
 //! Cameras: poll, check, judge, mask, store.
 //!
-//! [`schedule`] says when, [`http`] and [`onvif`] ask, [`jpeg`] and [`picture`] look at what came, [`judge`] says what it
+//! `schedule` says when, `http` and `onvif` ask, `jpeg` and `picture` look at what came, `judge` says what it
 //! means; this file carries things between them. A picture is masked before its hash is taken, before it is stored, and
-//! before anyone can ask for it (promise 7); nothing unmasked leaves [`look`].
+//! before anyone can ask for it (promise 7); nothing unmasked leaves `look`.
 
 use std::future::Future;
 

@@ -1,6 +1,6 @@
 //! The machine itself: processor, memory, disk, card wear, temperature, supply, link, as readings.
 //!
-//! [`probe`] reads `/proc` and `/sys`; this file samples at its interval, collects minutes, and appends them. What
+//! `probe` reads `/proc` and `/sys`; this file samples at its interval, collects minutes, and appends them. What
 //! cannot be read is missing with its reason, never 0.
 //!
 //! | metric | unit | from |

@@ -2,9 +2,9 @@
 //!
 //! 200 only after the record's fsync ([`Sink::append`] returned); readings, which are sampled and not accepted, get
 //! 202. Every request is limited in rate, size and time, and carries the bearer token (health excepted). Refusals are
-//! JSON that says what to do ([`reply`]).
+//! JSON that says what to do (`reply`).
 //!
-//! [`connections`] is the only place that knows sockets, [`body`] what a request may say, [`totals`] how a cumulative
+//! `connections` is the only place that knows sockets, `body` what a request may say, `totals` how a cumulative
 //! total becomes an exact difference.
 
 use std::net::IpAddr;
