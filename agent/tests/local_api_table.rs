@@ -454,6 +454,8 @@ async fn a_token_file_that_everyone_can_read_keeps_the_api_off() {
     };
     let clock = Clock::held(0);
     let (_stop, shutdown) = watch::channel(false);
-    let served = serve(listener, &config, FakeSink::new(), Stamper::new(1, clock.clone()), clock, shutdown).await;
+    let stamper = Stamper::new(1, clock.clone());
+    let serving = serve(listener, &config, FakeSink::new(), stamper, clock, shutdown);
+    let served = tokio::time::timeout(DEADLINE, serving).await.expect("it refuses at once");
     assert!(served.unwrap_err().to_string().contains("readable by everyone (mode 0644)"));
 }
