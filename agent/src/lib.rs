@@ -4,10 +4,15 @@
 //! A source knows the spool's [`spool::Spool::append`] and nothing of the uplink; the uplink knows the spool and nothing
 //! of the sources. Time comes in through [`stamper`] and `simpul_clock`.
 
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod files;
+pub mod run;
 pub mod sources;
 pub mod spool;
 pub mod stamper;
+pub mod status;
 pub mod uplink;
 
 /// This program's version, as the hub shows it.

@@ -7,9 +7,9 @@ use simpul_wire::image::ImagePart;
 use simpul_wire::{Epoch, SeqRange, Stream};
 use tokio::sync::watch;
 
-use crate::spool::{AppendError, Appended, NewRecord, SpoolError, SpoolState, Stored};
+use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolError, SpoolState, Stored};
 
-/// The spool as the uplink sees it; see [`crate::spool::Spool`] for what each call promises.
+/// The spool as the uplink sees it; see [`Spool`] for what each call promises.
 pub trait Buffer: Clone + Send + Sync + 'static {
     /// The state, and changes of it.
     fn state(&self) -> watch::Receiver<SpoolState>;
@@ -41,4 +41,49 @@ pub trait Buffer: Clone + Send + Sync + 'static {
 
     /// The hub said what it is.
     fn hub(&self, hub: HubState) -> impl Future<Output = Result<(), SpoolError>> + Send;
+}
+
+impl Buffer for Spool {
+    fn state(&self) -> watch::Receiver<SpoolState> {
+        Spool::state(self)
+    }
+
+    async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
+        Spool::append(self, record).await
+    }
+
+    async fn read(
+        &self,
+        epoch: Epoch,
+        stream: Stream,
+        range: SeqRange,
+        bytes_max: usize,
+        records_max: usize,
+    ) -> Result<Vec<Stored>, SpoolError> {
+        if Spool::state(self).borrow().epoch == epoch {
+            return Spool::read(self, stream, range, bytes_max, records_max).await;
+        }
+        Spool::read_of(self, epoch, stream, range, bytes_max, records_max).await
+    }
+
+    async fn read_part(
+        &self,
+        epoch: Epoch,
+        seq: u64,
+        offset: u32,
+        bytes_max: usize,
+    ) -> Result<Option<ImagePart>, SpoolError> {
+        if Spool::state(self).borrow().epoch == epoch {
+            return Spool::read_part(self, seq, offset, bytes_max).await;
+        }
+        Spool::read_part_of(self, epoch, seq, offset, bytes_max).await
+    }
+
+    async fn acknowledge(&self, ack: Ack) -> Result<(), SpoolError> {
+        Spool::acknowledge(self, ack).await
+    }
+
+    async fn hub(&self, hub: HubState) -> Result<(), SpoolError> {
+        Spool::hub(self, hub).await
+    }
 }

@@ -64,6 +64,11 @@ impl JudgingTime {
         self.saved_ms.fetch_max(wall_ms, Ordering::Relaxed);
     }
 
+    /// The latest trustworthy wall time, seen now or before; to be saved.
+    pub fn seen_ms(&self) -> Option<i64> {
+        Some(self.saved_ms.load(Ordering::Relaxed)).filter(|saved_ms| *saved_ms > 0)
+    }
+
     /// The time, in Unix milliseconds.
     pub fn wall_ms(&self) -> i64 {
         let built_ms = BUILD_UNIX_S.parse::<i64>().unwrap_or_default().saturating_mul(1000);

@@ -1,0 +1,209 @@
+//! The command line: what can be asked of the agent, and what it answers with.
+//!
+//! Exit codes: 0 done; 1 failed; 2 the command line cannot be understood; 3 the configuration is refused; 4 no agent
+//! runs; 5 the spool has problems.
+
+mod print;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use simpul_clock::Clock;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, print_defaults};
+use crate::{run, spool, status};
+
+/// Where the configuration is when nothing else is said.
+const CONFIG: &str = "/etc/simpul/agent.toml";
+
+const AFTER_HELP: &str = "\
+Begin with a configuration:
+  simpul-agent config print-defaults > agent.toml     every key with its meaning and default
+  simpul-agent config check agent.toml                what is wrong with it, all at once
+  simpul-agent run --config agent.toml
+  simpul-agent status --config agent.toml             is it connected, what waits for the hub
+
+Exit codes: 0 done, 1 failed, 2 the command line cannot be understood, 3 the configuration is refused,
+4 no agent runs, 5 the spool has problems.";
+
+/// The village daemon of Simpul: buffers camera snapshots and service counters through power and fibre cuts, and syncs
+/// them to the district's hub.
+#[derive(Debug, Parser)]
+#[command(name = "simpul-agent", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until SIGTERM or SIGINT, then close in order (10 s at most).
+    Run {
+        /// The configuration.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// Ask the running agent how it is: connection, backlog by stream, losses.
+    Status {
+        /// The configuration that it runs with.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a configuration, or print one with every default.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look into a spool's folder while no agent runs on it.
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say everything that is wrong with a configuration, each with its line.
+    Check {
+        /// The configuration.
+        #[arg(default_value = CONFIG)]
+        file: PathBuf,
+    },
+    /// Print every key with its meaning, default and example.
+    PrintDefaults,
+}
+
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    /// What is in it, by its own books.
+    Inspect {
+        /// The spool's folder.
+        directory: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every database and compare it with the books. Exit code 5 when something does not fit.
+    Verify {
+        /// The spool's folder.
+        directory: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write every record as a line of JSON, and copy the images: for a card that comes by post.
+    Export {
+        /// The spool's folder.
+        directory: PathBuf,
+        /// Where to; must not hold an export yet.
+        out: PathBuf,
+    },
+}
+
+/// How a command ended other than well.
+enum Failure {
+    Failed(String),
+    Config(String),
+    NotRunning(String),
+    Problems,
+}
+
+impl Failure {
+    fn failed(error: impl ToString) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// Do what the command line says.
+pub fn main(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Run { config } => run_agent(&config),
+        Command::Status { config, json } => show_status(&config, json),
+        Command::Config(ConfigCommand::Check { file }) => check(&file),
+        Command::Config(ConfigCommand::PrintDefaults) => out(&print_defaults()),
+        Command::Spool(SpoolCommand::Inspect { directory, json }) => show_spool(spool::inspect(&directory), json),
+        Command::Spool(SpoolCommand::Verify { directory, json }) => show_spool(spool::verify(&directory), json),
+        Command::Spool(SpoolCommand::Export { directory, out: to }) => export(&directory, &to),
+    };
+    let (code, message) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => (1, message),
+        Err(Failure::Config(message)) => (3, message),
+        Err(Failure::NotRunning(message)) => (4, message),
+        Err(Failure::Problems) => return ExitCode::from(5),
+    };
+    eprintln!("simpul-agent: {message}");
+    ExitCode::from(code)
+}
+
+/// Print; a closed pipe (`| head`) is no failure.
+fn out(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
+        _ => Ok(()),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::failed)?;
+    out(&format!("{text}\n"))
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|error| Failure::Config(error.to_string()))
+}
+
+fn check(path: &Path) -> Result<(), Failure> {
+    let config = load(path)?;
+    out(&format!("{}: good (node {})\n", path.display(), config.node))
+}
+
+fn run_agent(path: &Path) -> Result<(), Failure> {
+    let config = load(path)?;
+    tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        run::run(config, Clock::machine(), stop).await.map_err(Failure::failed)
+    })
+}
+
+fn show_status(path: &Path, as_json: bool) -> Result<(), Failure> {
+    let socket = status::socket_path(&load(path)?.state_directory);
+    let status = status::ask(&socket).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            Failure::NotRunning(format!("no agent runs with {} ({}: {error})", path.display(), socket.display()))
+        }
+        _ => Failure::Failed(format!("{}: {error}", socket.display())),
+    })?;
+    if as_json { json(&status) } else { out(&print::status(&status)) }
+}
+
+fn show_spool(report: Result<spool::Report, spool::SpoolError>, as_json: bool) -> Result<(), Failure> {
+    let report = report.map_err(Failure::failed)?;
+    if as_json {
+        json(&report)?
+    } else {
+        out(&print::spool(&report))?
+    }
+    if report.problems.is_empty() { Ok(()) } else { Err(Failure::Problems) }
+}
+
+fn export(directory: &Path, to: &Path) -> Result<(), Failure> {
+    let done = spool::export(directory, to).map_err(Failure::failed)?;
+    out(&format!("{} records and {} images in {}\n", done.records, done.images, to.display()))?;
+    if done.unreadable > 0 {
+        eprintln!("simpul-agent: {} databases could not be read; `spool verify` names them", done.unreadable);
+        return Err(Failure::Problems);
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Reports as text, for a technician's terminal.
+
+use std::fmt::Write;
+
+use crate::spool::Report;
+use crate::status::Status;
+
+/// Seconds as people say them.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    match bytes {
+        0..KIB => format!("{bytes} B"),
+        KIB..0x10_0000 => format!("{} KiB", bytes / KIB),
+        _ => format!("{} MiB", bytes / KIB / KIB),
+    }
+}
+
+/// What a running agent says.
+pub fn status(status: &Status) -> String {
+    let mut text = String::new();
+    let link = &status.uplink;
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "node      {} (version {})", status.node, status.version);
+    let condition = match (link.up, link.hub.is_empty()) {
+        (true, _) => format!("connected to {} for {}", link.hub, age(link.since_s)),
+        (false, true) => "no connection tried yet".to_string(),
+        (false, false) => format!("not connected for {}; last tried {}", age(link.since_s), link.hub),
+    };
+    let _ = writeln!(text, "hub       {condition}");
+    if let Some(error) = link.last_error.as_ref().filter(|_| !link.up) {
+        let _ = writeln!(text, "          {error}");
+    }
+    let ack = link.last_ack_s.map_or_else(|| "none since the start".to_string(), |s| format!("{} ago", age(s)));
+    let _ = writeln!(text, "last ack  {ack}");
+    if let Some(rate) = link.bytes_per_second {
+        let _ = writeln!(text, "link      {}/s measured", size(rate));
+    }
+    if status.disk_full {
+        let _ = writeln!(text, "DISK FULL free space on the card; service records are still kept while there is room");
+    }
+    if link.refused_records > 0 {
+        let _ = writeln!(text, "REFUSED   {} records by the hub; its log says why", link.refused_records);
+    }
+    let _ = writeln!(text, "\n{:<10}{:>12}{:>12}{:>12}{:>10}", "stream", "waiting", "size", "limit", "lost");
+    for stream in &status.streams {
+        let _ = writeln!(
+            text,
+            "{:<10}{:>12}{:>12}{:>12}{:>10}",
+            stream.stream,
+            stream.backlog_records,
+            size(stream.backlog_bytes),
+            size(stream.limit_bytes),
+            stream.lost_records,
+        );
+    }
+    text
+}
+
+/// What a spool's folder holds.
+pub fn spool(report: &Report) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "spool     {}", report.directory.display());
+    let running = if report.running { "; an agent runs on it" } else { "" };
+    let closed = if report.clean { "closed in order" } else { "not closed in order" };
+    let _ = writeln!(text, "state     boot {}, {closed}{running}", report.boot);
+    let _ = writeln!(text, "hub       {}", report.generation.as_deref().unwrap_or("never heard"));
+    let _ = writeln!(text, "images    {} files, {}", report.image_files, size(report.image_bytes));
+    for name in &report.quarantined {
+        let _ = writeln!(text, "DAMAGED   {name} was set aside");
+    }
+    for epoch in &report.epochs {
+        let _ = writeln!(text, "\nepoch {}", epoch.epoch);
+        let _ =
+            writeln!(text, "{:<10}{:>12}{:>14}{:>10}{:>12}", "stream", "waiting", "acknowledged", "lost", "databases");
+        for row in &epoch.rows {
+            let _ = writeln!(
+                text,
+                "{:<10}{:>12}{:>14}{:>10}{:>12}",
+                row.stream,
+                row.owed_records,
+                row.acknowledged,
+                row.lost_records,
+                row.databases.len(),
+            );
+        }
+    }
+    for problem in &report.problems {
+        let _ = writeln!(text, "PROBLEM   {problem}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Link, StreamLine};
+
+    #[test]
+    fn the_status_says_what_waits_and_why_there_is_no_connection() {
+        let document = Status {
+            node: "35.12.07.2003-01".to_string(),
+            version: "0.1.0".to_string(),
+            epoch: "00".to_string(),
+            generation: None,
+            disk_full: true,
+            uplink: Link {
+                up: false,
+                hub: "hub:8883".to_string(),
+                since_s: 7_300,
+                last_ack_s: None,
+                sessions: 0,
+                last_error: Some("connection refused".to_string()),
+                refused_records: 2,
+                commands_dropped: 0,
+                bytes_per_second: None,
+            },
+            streams: vec![StreamLine {
+                stream: "service".to_string(),
+                backlog_records: 12,
+                backlog_bytes: 3 << 20,
+                limit_bytes: 64 << 20,
+                lost_records: 0,
+                next_seq: 13,
+            }],
+        };
+        let text = status(&document);
+        for part in [
+            "not connected for 2 h; last tried hub:8883",
+            "connection refused",
+            "none since the start",
+            "DISK FULL",
+            "REFUSED   2 records",
+            "service             12       3 MiB      64 MiB         0",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Commands of the hub: done once, within their time to live, and answered by an event.
+//!
+//! Ids are written to a small file before a command is begun, so that the same id again is the same command also after
+//! a reboot. A command that a restart interrupted is answered as such, never begun again. Leaves to others: receiving
+//! them ([`crate::uplink`]), doing them (the sources).
+
+mod known;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use simpul_clock::{Clock, Moment};
+use simpul_wire::command::{Action, Command};
+use simpul_wire::event::{EventBody, EventRecord};
+use simpul_wire::{Label, Text};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::sources::{CameraAction, CameraCommand, told};
+use crate::spool::NewRecord;
+use crate::stamper::Stamper;
+use crate::uplink::buffer::Buffer;
+use known::{Known, KnownIds};
+
+/// Commands that are being done at a time; each waits for a camera at most.
+const RUNNING_MAX: usize = 8;
+
+/// Longest time to live: a command is for someone who waits for its result.
+const TTL_MAX: Duration = Duration::from_secs(600);
+
+/// Does commands.
+pub struct CommandDesk<B> {
+    buffer: B,
+    stamper: Stamper,
+    clock: Clock,
+    cameras: HashMap<Label, mpsc::Sender<CameraCommand>>,
+    ids: KnownIds,
+}
+
+impl<B: Buffer> CommandDesk<B> {
+    /// Known ids are kept in `directory`.
+    pub fn open(
+        directory: &Path,
+        buffer: B,
+        stamper: Stamper,
+        clock: Clock,
+        cameras: HashMap<Label, mpsc::Sender<CameraCommand>>,
+    ) -> Self {
+        CommandDesk { buffer, stamper, clock, cameras, ids: KnownIds::open(directory) }
+    }
+
+    /// Do what comes, until `shutdown` becomes true.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<(Command, Moment)>, mut shutdown: watch::Receiver<bool>) {
+        for id in self.ids.unfinished() {
+            if self.answer(id, Err("interrupted by a restart".to_string())).await {
+                self.finish(id);
+            }
+        }
+        let mut running = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = told(&mut shutdown) => return,
+                Some(ended) = running.join_next() => {
+                    if let Ok((id, result)) = ended && self.answer(id, result).await {
+                        self.finish(id);
+                    }
+                }
+                command = commands.recv(), if running.len() < RUNNING_MAX => {
+                    let Some((command, received_at)) = command else { return };
+                    self.begin(command, received_at, &mut running).await;
+                }
+            }
+        }
+    }
+
+    async fn begin(
+        &mut self,
+        command: Command,
+        received_at: Moment,
+        running: &mut JoinSet<([u8; 16], Result<String, String>)>,
+    ) {
+        match self.ids.remember(command.id) {
+            Ok(Known::New) => {}
+            Ok(Known::Before) => {
+                tracing::info!(id = hex::encode(command.id), "a command came again; it is answered already");
+                return;
+            }
+            Err(error) => {
+                // What cannot be remembered is not begun: after a crash it could be done twice.
+                tracing::warn!(%error, "a command cannot be remembered and is refused");
+                self.answer(command.id, Err(format!("cannot be remembered: {error}"))).await;
+                return;
+            }
+        }
+        let ttl = Duration::from_millis(u64::from(command.ttl_ms)).min(TTL_MAX);
+        let left = (received_at + ttl).since(self.clock.now());
+        let (camera, action) = match command.action {
+            Action::SnapshotNow { camera } => (camera, CameraAction::SnapshotNow),
+            Action::ConfirmView { camera } => (camera, CameraAction::ConfirmView),
+        };
+        tracing::info!(id = hex::encode(command.id), %camera, ?action, "a command from the hub");
+        let source = self.cameras.get(&camera).cloned();
+        let id = command.id;
+        running.spawn(async move { (id, order(source, camera, action, left).await) });
+    }
+
+    async fn answer(&self, id: [u8; 16], result: Result<String, String>) -> bool {
+        let done = result.is_ok();
+        let detail = Text::clipped(&result.unwrap_or_else(|why| why));
+        let body = EventBody::CommandResult { id, done, detail };
+        let record = NewRecord::Event(EventRecord { stamp: self.stamper.now(), body });
+        match self.buffer.append(record).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a command's result could not be kept; it is told after the next start");
+                false
+            }
+        }
+    }
+
+    fn finish(&mut self, id: [u8; 16]) {
+        if let Err(error) = self.ids.finish(id) {
+            tracing::warn!(%error, "a command's end could not be noted; its result may be told twice");
+        }
+    }
+}
+
+/// Hand a command to its camera and wait for what came of it.
+async fn order(
+    source: Option<mpsc::Sender<CameraCommand>>,
+    camera: Label,
+    action: CameraAction,
+    left: Duration,
+) -> Result<String, String> {
+    if left.is_zero() {
+        return Err("expired before it could be begun".to_string());
+    }
+    let Some(source) = source else { return Err(format!("no camera {camera} at this node")) };
+    let (reply, answer) = oneshot::channel();
+    source.try_send(CameraCommand { camera, action, reply }).map_err(|_| "the camera is busy".to_string())?;
+    match tokio::time::timeout(left, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err("the camera's task ended".to_string()),
+        Err(_) => Err("expired before the camera was done".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

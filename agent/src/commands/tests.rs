@@ -1,0 +1,136 @@
+use std::sync::{Arc, Mutex};
+
+use simpul_wire::ack::{Ack, HubState};
+use simpul_wire::image::ImagePart;
+use simpul_wire::{Epoch, SeqRange, Stream};
+
+use super::*;
+use crate::spool::{AppendError, Appended, SpoolError, SpoolState, Stored};
+
+/// Keeps what is appended; a command desk needs no more of a spool.
+#[derive(Debug, Clone, Default)]
+struct Notebook(Arc<Mutex<Vec<EventBody>>>);
+
+impl Buffer for Notebook {
+    fn state(&self) -> watch::Receiver<SpoolState> {
+        unreachable!("a command desk asks for no state")
+    }
+
+    async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
+        let NewRecord::Event(event) = record else { panic!("{record:?}") };
+        self.0.lock().unwrap().push(event.body);
+        Ok(Appended { range: SeqRange::one(1), duplicate: false })
+    }
+
+    async fn read(&self, _: Epoch, _: Stream, _: SeqRange, _: usize, _: usize) -> Result<Vec<Stored>, SpoolError> {
+        unreachable!("a command desk reads nothing")
+    }
+
+    async fn read_part(&self, _: Epoch, _: u64, _: u32, _: usize) -> Result<Option<ImagePart>, SpoolError> {
+        unreachable!("a command desk reads nothing")
+    }
+
+    async fn acknowledge(&self, _: Ack) -> Result<(), SpoolError> {
+        unreachable!("a command desk acknowledges nothing")
+    }
+
+    async fn hub(&self, _: HubState) -> Result<(), SpoolError> {
+        unreachable!("a command desk knows no hub")
+    }
+}
+
+struct Desk {
+    commands: mpsc::Sender<(Command, Moment)>,
+    camera: mpsc::Receiver<CameraCommand>,
+    notebook: Notebook,
+    clock: Clock,
+    task: tokio::task::JoinHandle<()>,
+    _shutdown: watch::Sender<bool>,
+}
+
+fn desk(directory: &Path) -> Desk {
+    let clock = Clock::held(0);
+    let (to_camera, camera) = mpsc::channel(1);
+    let cameras = HashMap::from([("gate".parse().unwrap(), to_camera)]);
+    let notebook = Notebook::default();
+    let stamper = Stamper::new(1, clock.clone());
+    let desk = CommandDesk::open(directory, notebook.clone(), stamper, clock.clone(), cameras);
+    let (commands, inbox) = mpsc::channel(16);
+    let (shutdown, stop) = watch::channel(false);
+    let task = tokio::spawn(desk.run(inbox, stop));
+    Desk { commands, camera, notebook, clock, task, _shutdown: shutdown }
+}
+
+impl Desk {
+    async fn send(&self, id: u8, camera: &str, ttl_ms: u32) {
+        let action = Action::SnapshotNow { camera: camera.parse().unwrap() };
+        let command = Command { id: [id; 16], ttl_ms, action };
+        self.commands.send((command, self.clock.now())).await.unwrap();
+    }
+
+    /// Wait for so many results.
+    async fn results(&self, count: usize) -> Vec<(u8, bool, String)> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            let results = self.notebook.0.lock().unwrap().clone();
+            if results.len() >= count {
+                let read = results.into_iter().map(|body| match body {
+                    EventBody::CommandResult { id, done, detail } => (id[0], done, detail.to_string()),
+                    other => panic!("{other:?}"),
+                });
+                return read.collect();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{results:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_done_once_and_answered_by_an_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut desk = desk(directory.path());
+    desk.send(1, "gate", 60_000).await;
+    let order = desk.camera.recv().await.unwrap();
+    assert_eq!((order.camera.as_str(), order.action), ("gate", CameraAction::SnapshotNow));
+    // The same again while it runs, and after it is done.
+    desk.send(1, "gate", 60_000).await;
+    order.reply.send(Ok("stored as 7".to_string())).unwrap();
+    assert_eq!(desk.results(1).await, [(1, true, "stored as 7".to_string())]);
+    desk.send(1, "gate", 60_000).await;
+    desk.send(2, "yard", 60_000).await;
+    let results = desk.results(2).await;
+    assert_eq!(results[1], (2, false, "no camera yard at this node".to_string()));
+    assert!(desk.camera.try_recv().is_err(), "it was done once");
+}
+
+#[tokio::test]
+async fn a_command_expires_from_its_receipt() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut desk = desk(directory.path());
+    desk.send(1, "gate", 50).await;
+    let order = desk.camera.recv().await.unwrap();
+    assert_eq!(desk.results(1).await, [(1, false, "expired before the camera was done".to_string())]);
+    drop(order);
+    desk.send(2, "gate", 0).await;
+    assert_eq!(desk.results(2).await[1], (2, false, "expired before it could be begun".to_string()));
+}
+
+#[tokio::test]
+async fn a_command_that_a_restart_interrupted_is_answered_and_not_begun_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = desk(directory.path());
+    first.send(1, "gate", 60_000).await;
+    first.camera.recv().await.unwrap();
+    first.task.abort();
+    let mut second = desk(directory.path());
+    assert_eq!(second.results(1).await, [(1, false, "interrupted by a restart".to_string())]);
+    second.send(1, "gate", 60_000).await;
+    second.send(3, "yard", 60_000).await;
+    second.results(2).await;
+    assert!(second.camera.try_recv().is_err());
+    second.task.abort();
+    let third = desk(directory.path());
+    third.send(4, "yard", 60_000).await;
+    assert_eq!(third.results(1).await.len(), 1, "and answered once");
+}

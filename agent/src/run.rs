@@ -1,0 +1,266 @@
+//! `simpul-agent run`: opens the spool, starts sources and uplink, and closes everything in order.
+//!
+//! Only wiring: what a part does is said in the part. A part that cannot start (a port in use, a certificate that is
+//! missing) is reported and tried again, and the others go on: the buffer takes records whatever is wrong elsewhere.
+
+mod clock;
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use simpul_clock::Clock;
+use simpul_wire::event::{EventBody, EventRecord};
+use simpul_wire::{SeqRange, Stream};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::commands::CommandDesk;
+use crate::config::Config;
+use crate::sources::local_api;
+use crate::spool::{NewRecord, OpenReport, Spool, SpoolError};
+use crate::stamper::Stamper;
+use crate::status;
+use crate::uplink::driver::{Driver, Parts, UplinkStatus};
+use crate::uplink::tls::{JudgingTime, client_config};
+
+/// Pause before a part that could not start is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Commands on their way to the desk. A room gives a node a few a day.
+const COMMANDS_MAX: usize = 16;
+
+/// Sources get so long to close: the local API answers what it has begun.
+const SOURCES_CLOSE_MAX: Duration = Duration::from_secs(4);
+
+/// The stopping event gets so long to reach the hub, before the goodbye.
+const LAST_EVENT_MAX: Duration = Duration::from_millis(1_500);
+
+/// The uplink's goodbye; it bounds itself at 3 s.
+const UPLINK_CLOSE_MAX: Duration = Duration::from_millis(3_500);
+
+/// Why the agent could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The state directory cannot be made.
+    #[error("state directory {directory}: {source}; make it writable for this user")]
+    StateDirectory {
+        /// Where it should be.
+        directory: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The spool cannot be opened: its directory cannot be written to, or another agent has it.
+    #[error("spool {directory}: {source}")]
+    Spool {
+        /// Where it is.
+        directory: PathBuf,
+        /// Why not.
+        source: SpoolError,
+    },
+}
+
+/// Run until `stop` resolves, then close in order, within 10 s.
+///
+/// # Errors
+/// Only when there is no buffer to run with; everything else is reported and tried again.
+pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    let directory = config.state_directory.clone();
+    std::fs::create_dir_all(&directory)
+        .map_err(|source| RunError::StateDirectory { directory: directory.clone(), source })?;
+    let (spool, report) = Spool::open(&config.spool, clock.clone())
+        .map_err(|source| RunError::Spool { directory: config.spool.directory.clone(), source })?;
+    let stamper = Stamper::machine(report.boot, clock.clone(), config.clock);
+    for note in &report.notes {
+        tracing::warn!(%note, "found while opening the spool");
+    }
+    say(&spool, &stamper, started(&report)).await;
+
+    let agent = Agent { time: clock::judging_time(&directory, clock.clone()), config, clock, stamper, spool };
+    let (sources_stop, sources_stopped) = watch::channel(false);
+    let (uplink_stop, uplink_stopped) = watch::channel(false);
+    let mut sources = agent.sources(&sources_stopped);
+    let mut uplink = agent.uplink(&uplink_stopped);
+    // Outside of systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    tracing::info!(node = %agent.config.node, version = %crate::version(), "the agent runs");
+
+    tokio::select! {
+        () = stop => {}
+        () = watchdog(&agent.spool) => {}
+    }
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    sources_stop.send_replace(true);
+    join(&mut sources, SOURCES_CLOSE_MAX, "the sources").await;
+    agent.last_event().await;
+    uplink_stop.send_replace(true);
+    join(&mut uplink, UPLINK_CLOSE_MAX, "the uplink").await;
+    clock::save(&directory, &agent.time);
+    let Agent { spool, config, .. } = agent;
+    spool.close().await.map_err(|source| RunError::Spool { directory: config.spool.directory, source })?;
+    tracing::info!("stopped in order");
+    Ok(())
+}
+
+struct Agent {
+    config: Config,
+    clock: Clock,
+    stamper: Stamper,
+    spool: Spool,
+    time: JudgingTime,
+}
+
+impl Agent {
+    /// Everything that appends, but for the uplink.
+    fn sources(&self, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        if let Some(config) = self.config.local_api.clone() {
+            let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
+            let stop = stop.clone();
+            tasks.spawn(keep("the local API", stop.clone(), move || {
+                let (config, spool, stamper) = (config.clone(), spool.clone(), stamper.clone());
+                let (clock, stop) = (clock.clone(), stop.clone());
+                async move {
+                    let listener = TcpListener::bind(config.listen).await?;
+                    tracing::info!(address = %config.listen, "the local API listens");
+                    local_api::serve(listener, &config, spool, stamper, clock, stop).await?;
+                    anyhow::Ok(())
+                }
+            }));
+        }
+        let state_directory = self.config.state_directory.clone();
+        tasks.spawn(clock::anchor(
+            state_directory,
+            self.spool.clone(),
+            self.stamper.clone(),
+            self.time.clone(),
+            stop.clone(),
+        ));
+        tasks
+    }
+
+    /// The way to the hub, and what belongs to it.
+    fn uplink(&self, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (to_desk, commands) = mpsc::channel(COMMANDS_MAX);
+        let (status, shown) = watch::channel(UplinkStatus::default());
+        let desk = CommandDesk::open(
+            &self.config.state_directory,
+            self.spool.clone(),
+            self.stamper.clone(),
+            self.clock.clone(),
+            HashMap::new(),
+        );
+        tasks.spawn(desk.run(commands, stop.clone()));
+
+        let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
+        let (node, config, time) = (self.config.node.clone(), self.config.uplink.clone(), self.time.clone());
+        let driver_stop = stop.clone();
+        tasks.spawn(keep("the uplink", stop.clone(), move || {
+            let parts = client_config(&config, time.clone()).map(|tls| Parts {
+                buffer: spool.clone(),
+                clock: clock.clone(),
+                stamper: stamper.clone(),
+                node: node.clone(),
+                config: config.clone(),
+                tls,
+                commands: to_desk.clone(),
+                status: status.clone(),
+                seed: seed(),
+            });
+            let stop = driver_stop.clone();
+            async move {
+                Driver::new(parts?).run(stop).await;
+                anyhow::Ok(())
+            }
+        }));
+
+        let path = status::socket_path(&self.config.state_directory);
+        let (node, clock, spool) = (self.config.node.clone(), self.clock.clone(), self.spool.state());
+        let status_stop = stop.clone();
+        tasks.spawn(keep("the status socket", stop.clone(), move || {
+            let (path, node, clock) = (path.clone(), node.clone(), clock.clone());
+            let (spool, shown, stop) = (spool.clone(), shown.clone(), status_stop.clone());
+            async move { status::serve(&path, node, clock, spool, shown, stop).await }
+        }));
+        tasks
+    }
+
+    /// Tell the hub that this is a stop in order; if it is there, give it a moment to take it.
+    async fn last_event(&self) {
+        let mut state = self.spool.state();
+        if !say(&self.spool, &self.stamper, EventBody::Stopping {}).await {
+            return;
+        }
+        let sent = state.wait_for(|state| state.stream(Stream::Event).owed.is_empty());
+        let _ = tokio::time::timeout(LAST_EVENT_MAX, sent).await;
+    }
+}
+
+fn started(report: &OpenReport) -> EventBody {
+    EventBody::Started { version: crate::version(), clean: report.clean, new_boot: report.new_boot }
+}
+
+/// Append an event; false when it could not be kept.
+async fn say(spool: &Spool, stamper: &Stamper, body: EventBody) -> bool {
+    match spool.append(NewRecord::Event(EventRecord { stamp: stamper.now(), body })).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(%error, "an event could not be kept");
+            false
+        }
+    }
+}
+
+/// Run a part until it ends in order or `stop` becomes true; when it fails, report it and try again.
+async fn keep<F, T, E>(what: &'static str, mut stop: watch::Receiver<bool>, mut start: F)
+where
+    F: FnMut() -> T,
+    T: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    loop {
+        let Err(error) = start().await else { return };
+        tracing::error!(%error, "{what} does not run; trying again in {} s", RETRY.as_secs());
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+/// Wait for tasks to end; those that do not are aborted. Nothing accepted is lost by that.
+async fn join(tasks: &mut JoinSet<()>, within: Duration, what: &str) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(within, all).await.is_err() {
+        tracing::warn!("{what} did not end in time");
+        tasks.shutdown().await;
+    }
+}
+
+/// Tell systemd's watchdog that the loop turns and the spool's writer answers; never ends.
+async fn watchdog(spool: &Spool) {
+    let Some(timeout) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(timeout / 2).await;
+        // A read of one number goes through the writer's queue: when it returns, commits return too.
+        if spool.read(Stream::Event, SeqRange::one(0), 1, 1).await.is_ok() {
+            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// For the reconnect jitter: agents of one image must not draw the same numbers.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::warn!(%error, "no random numbers from the system; the process id serves as the jitter's seed");
+        return u64::from(std::process::id());
+    }
+    u64::from_le_bytes(bytes)
+}

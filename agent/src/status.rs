@@ -1,0 +1,172 @@
+//! What the agent shows of itself on site: one JSON document on a Unix socket in its state directory.
+//!
+//! A socket and no file: nothing is written to the card, and a reader knows at once whether an agent runs. Leaves to
+//! others: printing it (`cli`).
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use simpul_clock::{Clock, Moment};
+use simpul_wire::{NodeId, Stream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use crate::spool::SpoolState;
+use crate::uplink::driver::UplinkStatus;
+
+/// A reader gets so long to take the document.
+const WRITE_MAX: Duration = Duration::from_secs(2);
+
+/// Largest document that a reader takes: a hundred times a full one.
+const DOCUMENT_BYTES_MAX: u64 = 256 * 1024;
+
+/// The document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node.
+    pub node: String,
+    /// The agent's version.
+    pub version: String,
+    /// The spool's epoch.
+    pub epoch: String,
+    /// The hub's generation, once heard.
+    pub generation: Option<String>,
+    /// The disk is full and the ballast is spent.
+    pub disk_full: bool,
+    /// The way to the hub.
+    pub uplink: Link,
+    /// The streams, most urgent first.
+    pub streams: Vec<StreamLine>,
+}
+
+/// The way to the hub.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// A session is up.
+    pub up: bool,
+    /// The hub that is, or was last, talked to.
+    pub hub: String,
+    /// Up, or down, for so long.
+    pub since_s: u64,
+    /// Age of the hub's last acknowledgement; nothing: none since the start.
+    pub last_ack_s: Option<u64>,
+    /// Sessions since the start.
+    pub sessions: u64,
+    /// Why the last connection (attempt) ended.
+    pub last_error: Option<String>,
+    /// Records that the hub refused for good since the start.
+    pub refused_records: u64,
+    /// Commands that could not be read or taken since the start.
+    pub commands_dropped: u64,
+    /// Measured rate of the link, bytes per second.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// One stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamLine {
+    /// Its name.
+    pub stream: String,
+    /// Records that the hub has not acknowledged.
+    pub backlog_records: u64,
+    /// Their bytes.
+    pub backlog_bytes: u64,
+    /// The limit in bytes.
+    pub limit_bytes: u64,
+    /// Records lost for ever.
+    pub lost_records: u64,
+    /// The next sequence number.
+    pub next_seq: u64,
+}
+
+/// Put the document together.
+pub fn status(node: &NodeId, spool: &SpoolState, uplink: &UplinkStatus, now: Moment) -> Status {
+    let streams = Stream::ALL.into_iter().map(|stream| {
+        let status = spool.stream(stream);
+        StreamLine {
+            stream: stream.name().to_string(),
+            backlog_records: status.backlog_records,
+            backlog_bytes: status.backlog_bytes,
+            limit_bytes: status.limit_bytes,
+            lost_records: status.lost_records,
+            next_seq: status.next_seq,
+        }
+    });
+    Status {
+        node: node.to_string(),
+        version: crate::version().to_string(),
+        epoch: spool.epoch.to_string(),
+        generation: spool.generation.map(|generation| generation.to_string()),
+        disk_full: spool.disk_full,
+        uplink: Link {
+            up: uplink.up,
+            hub: uplink.hub.clone(),
+            since_s: now.since(uplink.since).as_secs(),
+            last_ack_s: uplink.last_ack_at.map(|at| now.since(at).as_secs()),
+            sessions: uplink.sessions,
+            last_error: uplink.last_error.clone(),
+            refused_records: uplink.refused_records,
+            commands_dropped: uplink.commands_dropped,
+            bytes_per_second: uplink.bytes_per_second.map(|rate| rate as u64),
+        },
+        streams: streams.collect(),
+    }
+}
+
+/// The socket's path.
+pub fn socket_path(state_directory: &Path) -> PathBuf {
+    state_directory.join("agent.sock")
+}
+
+/// Answer every connection with the document, until `shutdown` becomes true.
+///
+/// # Errors
+/// When the socket cannot be made (the path may be longer than the 107 bytes that sockets allow).
+pub async fn serve(
+    path: &Path,
+    node: NodeId,
+    clock: Clock,
+    spool: watch::Receiver<SpoolState>,
+    uplink: watch::Receiver<UplinkStatus>,
+    mut shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
+    // One of a run before this one; the spool's lock is what keeps two agents apart.
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let listener = UnixListener::bind(path)?;
+    loop {
+        let accepted = tokio::select! {
+            _ = shutdown.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((mut stream, _)) = accepted else {
+            // Out of file descriptors: they come back.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let document = status(&node, &spool.borrow(), &uplink.borrow(), clock.now());
+        let text = serde_json::to_vec(&document).unwrap_or_default();
+        // One reader at a time is enough; one that does not read is dropped.
+        let _ = tokio::time::timeout(WRITE_MAX, async { stream.write_all(&text).await }).await;
+    }
+    std::fs::remove_file(path)
+}
+
+/// Ask a running agent.
+///
+/// # Errors
+/// `ConnectionRefused` or `NotFound` when none runs; `InvalidData` when what answers is none.
+pub fn ask(path: &Path) -> io::Result<Status> {
+    let stream = BlockingStream::connect(path)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut text = Vec::new();
+    stream.take(DOCUMENT_BYTES_MAX).read_to_end(&mut text)?;
+    serde_json::from_slice(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
