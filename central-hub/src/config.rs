@@ -26,6 +26,8 @@ pub struct Config {
     pub data_directory: PathBuf,
     /// The district's UTC offset in minutes.
     pub utc_offset_minutes: i32,
+    /// When the hub's own clock is believed.
+    pub clock: ClockTrust,
     /// Where publishes come from.
     pub mqtt: MqttConfig,
     /// Page and API.
@@ -36,6 +38,25 @@ pub struct Config {
     pub registry: Registry,
     /// The demo's fibre switch, if there is one; always loopback.
     pub fibre_control: Option<SocketAddr>,
+}
+
+/// When the hub's own clock is believed: only then does it hand out time to nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockTrust {
+    /// Only when systemd-timesyncd says that it is synchronised.
+    Auto,
+    /// Always: with another time service, and in demos and tests.
+    Trust,
+}
+
+/// systemd-timesyncd makes this file when the clock is synchronised (systemd-timesyncd.service(8)).
+const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
+
+impl ClockTrust {
+    /// Whether the clock is believed now.
+    pub fn is_synchronised(self) -> bool {
+        self == ClockTrust::Trust || Path::new(SYNCHRONISED_FILE).exists()
+    }
 }
 
 /// Where publishes come from.
@@ -189,12 +210,17 @@ impl Config {
         let mut reader = Reader::new(table, path.parent().unwrap_or(Path::new("")), &overrides.data_directory);
         let mqtt = mqtt(&mut reader, overrides);
         let web = web(&mut reader);
+        if mqtt.side == MqttSide::Embedded(web.listen) && web.listen.port() != 0 {
+            reader.together("mqtt.listen, web.listen", "give them different ports");
+        }
         let store = StoreConfig {
             // The floor holds a database, its journal and a day of images of one node.
             budget_bytes_max: reader.bytes("store.budget_bytes_max", 1 << 28),
             snapshot_retention_days: reader.whole("store.snapshot_retention_days", 1, 365),
         };
         let utc_offset_minutes = reader.timezone("timezone");
+        let clock =
+            if reader.one_of("clock", &["auto", "trust"]) == "trust" { ClockTrust::Trust } else { ClockTrust::Auto };
         let fibre_control = reader.loopback_url("demo.fibre_control");
         let listed = nodes(&mut reader);
         let nodes_file = reader.path("nodes.file");
@@ -210,7 +236,7 @@ impl Config {
         for node in listed {
             registry.insert(node)?;
         }
-        Ok(Config { data_directory, utc_offset_minutes, mqtt, web, store, registry, fibre_control })
+        Ok(Config { data_directory, utc_offset_minutes, clock, mqtt, web, store, registry, fibre_control })
     }
 }
 

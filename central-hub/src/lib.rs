@@ -4,9 +4,12 @@
 //! `web` reads only `view`; only `store` writes state; only `web` knows HTTP; only `mqtt` knows MQTT.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
+pub mod data;
 pub mod intake;
 pub mod mqtt;
+pub mod run;
 pub mod store;
 pub mod view;
 pub mod web;

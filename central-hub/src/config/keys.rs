@@ -33,6 +33,13 @@ pub const KEYS: &[Key] = &[
         example: "\"WITA\"",
     },
     Key {
+        path: "clock",
+        doc: "When the hub's own clock is right enough to be handed out to nodes: \"auto\" when systemd-timesyncd says so, \"trust\" always (with chrony or ntpd).",
+        unit: "auto or trust",
+        default: Some("\"auto\""),
+        example: "\"trust\"",
+    },
+    Key {
         path: "mqtt.listen",
         doc: "Address of the hub's own MQTT server (TLS, client certificates). Not together with mqtt.external_url.",
         unit: "address:port",

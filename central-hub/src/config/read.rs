@@ -196,6 +196,20 @@ impl Reader {
         }
     }
 
+    /// One of some words; the first one when it is not.
+    pub fn one_of(&mut self, path: &str, words: &[&'static str]) -> &'static str {
+        let text = self.text(path);
+        match words.iter().find(|word| Some(**word) == text.as_deref()) {
+            Some(word) => word,
+            None => {
+                if text.is_some() {
+                    self.refuse(path, &format!("{} is allowed", words.join(" or ")), CORRECT);
+                }
+                words.first().copied().unwrap_or_default()
+            }
+        }
+    }
+
     /// An Indonesian time zone, as minutes east of UTC.
     pub fn timezone(&mut self, path: &str) -> i32 {
         match self.text(path).as_deref() {

@@ -41,6 +41,7 @@ fn each_bad_value_is_refused_with_its_exact_error() {
         ("[wbe]\nlisten = \"127.0.0.1:1\"", "unknown key wbe: did you mean web?"),
         ("[zzz]\nq = 1", "unknown key zzz: remove it, or see `simpul-hub config print-defaults` for all keys"),
         ("timezone = \"GMT\"", "timezone = \"GMT\": WIB, WITA or WIT is allowed; correct it"),
+        ("clock = \"maybe\"", "clock = \"maybe\": auto or trust is allowed; correct it"),
         ("timezone = 7", "timezone = 7: a text in quotes is allowed; correct it"),
         (
             "[web]\nlisten = \"localhost\"",
@@ -51,6 +52,7 @@ fn each_bad_value_is_refused_with_its_exact_error() {
             "web.listen = \"0.0.0.0:80\": without HTTPS only a loopback address such as 127.0.0.1:8470 is allowed; set \
              web.certificate_file and web.key_file and add a token with `simpul-hub token add NAME`, or listen on loopback",
         ),
+        ("[mqtt]\nlisten = \"127.0.0.1:8470\"", "mqtt.listen, web.listen: give them different ports"),
         ("[web]\nkey_file = \"a\"", "web.certificate_file, web.key_file: set both, or neither"),
         (
             "[mqtt]\nexternal_url = \"mqtt://broker\"",

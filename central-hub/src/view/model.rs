@@ -480,7 +480,7 @@ pub enum LiveEvent {
 }
 
 /// An error of the API.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, serde::Deserialize, ToSchema)]
 pub struct ErrorView {
     /// A stable code, such as `unauthorized`.
     pub code: String,
