@@ -1,4 +1,5 @@
 //! The web part over real HTTP on loopback, with a store in memory.
+#![expect(clippy::unwrap_used, reason = "a stage that cannot be set up fails its test")]
 
 mod access;
 mod bad_input;
