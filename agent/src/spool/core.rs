@@ -67,6 +67,9 @@ pub(crate) struct Core {
     pub(super) keys: Keys,
     pub(super) open: VecDeque<(u32, Box<dyn Database>)>,
     pub(super) in_doubt: [Option<SeqRange>; 4],
+    /// Numbers of a failed group were given up, and the witness does not say so yet. The mark must not pass them before
+    /// it does: they would be taken for damage.
+    pub(super) burnt: bool,
     pub(super) image_bytes: u64,
     /// Image files whose numbers are acknowledged or lost; deleted after the witness says so.
     pub(super) unlink: Vec<String>,
@@ -256,7 +259,7 @@ impl Core {
                 undo.push((stream, ceiling, headless));
             }
         }
-        if undo.is_empty() {
+        if undo.is_empty() && !self.burnt {
             return Ok(());
         }
         self.save_witness(false).inspect_err(|_| {
@@ -344,17 +347,19 @@ impl Core {
     pub(super) fn mend(&mut self) -> Result<(), StoreError> {
         for stream in STREAMS {
             let Some(range) = self.in_doubt[at(stream)] else { continue };
-            let Some(number) = self.row(stream).head().map(|head| head.number) else { continue };
-            let era = self.era();
-            self.with_shelf(era, stream, number, &mut |database| {
-                let mut left = Vec::new();
-                database.scan(&key(range.first(), 0), &mut |raw, _| {
-                    left.push(raw.to_vec());
-                    true
+            // Without a head its database was dropped meanwhile, and what it may have held of the group with it.
+            if let Some(number) = self.row(stream).head().map(|head| head.number) {
+                let era = self.era();
+                self.with_shelf(era, stream, number, &mut |database| {
+                    let mut left = Vec::new();
+                    database.scan(&key(range.first(), 0), &mut |raw, _| {
+                        left.push(raw.to_vec());
+                        true
+                    })?;
+                    left.iter().try_for_each(|raw| database.remove(raw))?;
+                    database.sync()
                 })?;
-                left.iter().try_for_each(|raw| database.remove(raw))?;
-                database.sync()
-            })?;
+            }
             if stream == Stream::Snapshot {
                 for seq in range.first()..=range.last() {
                     let file = self.row(stream).image(seq);
@@ -363,6 +368,7 @@ impl Core {
             }
             self.row_mut(stream).lose(range, LossReason::Unused);
             self.in_doubt[at(stream)] = None;
+            self.burnt = true;
             self.mark_dirty();
         }
         Ok(())
@@ -540,7 +546,7 @@ impl Core {
         // Even a failed write may have replaced one copy.
         self.witness_count = witness.count;
         saved?;
-        self.dirty = None;
+        (self.dirty, self.burnt) = (None, false);
         for file in std::mem::take(&mut self.unlink) {
             self.disk.remove(&file)?;
         }

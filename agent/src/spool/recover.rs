@@ -47,6 +47,7 @@ impl Core {
             keys: Keys::default(),
             open: Default::default(),
             in_doubt: Default::default(),
+            burnt: false,
             image_bytes: 0,
             unlink: Vec::new(),
             events: Default::default(),

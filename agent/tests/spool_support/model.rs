@@ -88,6 +88,11 @@ impl Card {
         }
     }
 
+    /// Let exactly so much more be written.
+    pub fn leave_room(&mut self, bytes: u64) {
+        self.capacity = self.used() + bytes;
+    }
+
     fn used(&self) -> u64 {
         let databases = self.databases.values().map(|stored| {
             let keys = stored.now();
