@@ -83,15 +83,15 @@ async fn a_duplicate_key_returns_the_first_numbers_also_after_a_restart() {
     assert_eq!(spool.append(later.clone()).await.unwrap(), Appended { duplicate: true, ..first });
     assert_eq!(spool.append(service("a", 2)).await, Err(AppendError::KeyReused));
     // Acknowledged, backed up, its database sealed and deleted: still known.
-    for number in 0..9_000 {
-        let record = service(&format!("a-rather-long-key-that-fills-the-database-sooner-{number:020}"), 1);
-        if number % 100 == 0 {
-            tokio::task::yield_now().await
-        }
-        drop(tokio::spawn({
+    let tasks: Vec<_> = (0..9_000)
+        .map(|number| {
+            let record = service(&format!("a-rather-long-key-that-fills-the-database-sooner-{number:020}"), 1);
             let spool = spool.clone();
-            async move { spool.append(record).await }
-        }));
+            tokio::spawn(async move { spool.append(record).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
     }
     spool.append(service("last", 1)).await.unwrap();
     let next = spool.state().borrow().stream(Stream::Service).next_seq;

@@ -1,8 +1,8 @@
 //! The spool without its thread: databases, witness, and the group commit.
 //!
 //! A group is written whole, synced, and only then answered. After any error nothing of it is acknowledged: the numbers
-//! it took stay *in doubt*, the databases are closed, and before the next commit they are opened anew, what is found of
-//! those numbers is taken out, and the numbers are declared unused.
+//! it took stay *in doubt*, the databases are closed, and before the next commit they are opened anew, read, and the
+//! numbers are declared unused: what may be left under them is passed over by every read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use simpul_wire::{Epoch, Generation, SeqRange, Stream, Text};
 
 use super::disk::{Database, Disk, StoreError};
 use super::keys::{Keys, Known};
-use super::packet::{key, pack};
+use super::packet::pack;
 use super::prepare::Prepared;
 use super::row::{Row, Shelf};
 use super::stock::take_stock;
 use super::witness::{EpochBook, Mark, Witness};
 use super::{AppendError, Appended, EpochStatus, SpoolState};
-use crate::config::SpoolConfig;
+use crate::config::{ClockTrust, SpoolConfig};
 use crate::stamper::Stamper;
 
 /// Numbers reserved at a time, by `Stream::number() - 1`: one witness a quarter of a day under DESIGN's load, and a
@@ -343,22 +343,15 @@ impl Core {
         }
     }
 
-    /// Take out what a failed group may have left, before anything else is written.
+    /// Open anew what failed, and give up the numbers of the failed group: whatever it left under them is never sent. The
+    /// witness says so before another number is used, so a client that tries again is not stored twice.
     pub(super) fn mend(&mut self) -> Result<(), StoreError> {
         for stream in STREAMS {
             let Some(range) = self.in_doubt[at(stream)] else { continue };
             // Without a head its database was dropped meanwhile, and what it may have held of the group with it.
             if let Some(number) = self.row(stream).head().map(|head| head.number) {
                 let era = self.era();
-                self.with_shelf(era, stream, number, &mut |database| {
-                    let mut left = Vec::new();
-                    database.scan(&key(range.first(), 0), &mut |raw, _| {
-                        left.push(raw.to_vec());
-                        true
-                    })?;
-                    left.iter().try_for_each(|raw| database.remove(raw))?;
-                    database.sync()
-                })?;
+                self.with_shelf(era, stream, number, &mut |_| Ok(()))?;
             }
             if stream == Stream::Snapshot {
                 for seq in range.first()..=range.last() {
@@ -569,7 +562,7 @@ impl Core {
             if losses.is_empty() && self.events.is_empty() {
                 return Ok(());
             }
-            let stamp = Stamper::new(self.boot, self.clock.clone()).now();
+            let stamp = Stamper::machine(self.boot, self.clock.clone(), ClockTrust::Auto).now();
             let bodies = self.events.iter().cloned().chain(losses.iter().copied().map(EventBody::Loss));
             let records: Vec<Prepared> = bodies.map(|body| Prepared::event(&EventRecord { stamp, body })).collect();
             let mut answers = records.iter().map(|_| None).collect::<Vec<_>>();

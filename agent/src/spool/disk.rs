@@ -22,9 +22,6 @@ pub trait Database: Send {
     /// Put a value; durable only after [`Database::sync`].
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
 
-    /// Take a key out; durable only after [`Database::sync`].
-    fn remove(&mut self, key: &[u8]) -> Result<(), StoreError>;
-
     /// The greatest key that is not greater than `key`.
     fn floor(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 

@@ -328,6 +328,10 @@ pub fn export(directory: &Path, out: &Path) -> Result<Exported, SpoolError> {
                 let mut failed: Option<SpoolError> = None;
                 let opened = copies.with(directory, &row.database(shelf.number), &mut |database| {
                     walk(database, 0, &mut |item| {
+                        // Left by a commit that failed: it was never accepted.
+                        if row.lost.contains_range(item.range) {
+                            return true;
+                        }
                         let line = line(epoch, row.stream, item.range, &item.bytes, &row.acked);
                         let text = serde_json::to_string(&line).map_err(place);
                         let written = text.and_then(|text| writeln!(lines, "{text}").map_err(place));

@@ -22,8 +22,8 @@
 //!
 //! # Commit
 //! `put` of all queued records, `flush` and fdatasync of each database touched, then the answers (`core.rs`). Only a
-//! new block of numbers or a new database costs a witness besides. After an error nothing of the group was accepted;
-//! what it may have left is taken out before the next commit.
+//! new block of numbers or a new database costs a witness besides. After an error nothing of the group was accepted,
+//! and what it may have left under its numbers is never sent.
 //!
 //! # Recovery
 //! `recover.rs`: numbers that were committed and are neither here, acknowledged nor lost are declared `damaged`;

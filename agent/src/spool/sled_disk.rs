@@ -131,10 +131,6 @@ impl Database for SledDatabase {
         guarded(|| self.db()?.insert(key, value).map(drop).map_err(sled_failed))
     }
 
-    fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        guarded(|| self.db()?.remove(key).map(drop).map_err(sled_failed))
-    }
-
     fn floor(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         guarded(|| {
             let found = self.db()?.range::<&[u8], _>(..=key).next_back().transpose().map_err(sled_failed)?;

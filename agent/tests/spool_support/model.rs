@@ -14,18 +14,15 @@ type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Default)]
 struct Stored {
     durable: Keys,
-    /// Puts and removals since the last sync.
-    pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Puts since the last sync.
+    pending: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Stored {
     fn now(&self) -> Keys {
         let mut keys = self.durable.clone();
         for (key, value) in &self.pending {
-            match value {
-                Some(value) => drop(keys.insert(key.clone(), value.clone())),
-                None => drop(keys.remove(key)),
-            }
+            keys.insert(key.clone(), value.clone());
         }
         keys
     }
@@ -154,32 +151,20 @@ struct ModelDatabase {
     failed: bool,
 }
 
-impl ModelDatabase {
-    fn change(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+impl Database for ModelDatabase {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::Failed("failed before".to_string()));
         }
         let mut card = self.card.lock().unwrap();
         let last = card.step()?;
-        if let Some(value) = value
-            && let Err(full) = card.fits(2 * (key.len() + value.len()))
-        {
+        if let Err(full) = card.fits(2 * (key.len() + value.len())) {
             self.failed = true;
             return Err(full);
         }
         let stored = card.databases.get_mut(&self.name).ok_or_else(gone)?;
-        stored.pending.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+        stored.pending.push((key.to_vec(), value.to_vec()));
         outcome(last)
-    }
-}
-
-impl Database for ModelDatabase {
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.change(key, Some(value))
-    }
-
-    fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.change(key, None)
     }
 
     fn floor(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
