@@ -15,7 +15,7 @@ use spool_support::*;
 
 #[tokio::test]
 async fn what_was_appended_is_read_in_order_until_it_is_acknowledged() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, report) = open(&config(folder.path()));
     assert!(report.clean && report.boot == 1 && report.notes.is_empty());
     for number in 0..30 {
@@ -40,7 +40,7 @@ async fn what_was_appended_is_read_in_order_until_it_is_acknowledged() {
 
 #[tokio::test]
 async fn readings_and_images_come_back_as_they_were() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let first = spool.append(NewRecord::Readings(block(600))).await.unwrap();
     let large = spool.append(NewRecord::Readings(block(16_000))).await.unwrap();
@@ -66,7 +66,7 @@ async fn readings_and_images_come_back_as_they_were() {
 
 #[tokio::test]
 async fn a_duplicate_key_returns_the_first_numbers_also_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut config = config(folder.path());
     config.service_bytes_max = 4 * MIB;
     let (spool, _) = open(&config);
@@ -108,7 +108,7 @@ async fn a_duplicate_key_returns_the_first_numbers_also_after_a_restart() {
 
 #[tokio::test]
 async fn a_killed_run_continues_above_what_it_reserved_and_declares_the_hole_unused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let epoch = spool.state().borrow().epoch;
     for number in 0..5 {
@@ -129,7 +129,7 @@ async fn a_killed_run_continues_above_what_it_reserved_and_declares_the_hole_unu
 
 #[tokio::test]
 async fn a_cloned_card_gets_an_epoch_of_its_own_and_still_delivers_the_old_one() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let old = spool.state().borrow().epoch;
     spool.append(service("a", 1)).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_cloned_card_gets_an_epoch_of_its_own_and_still_delivers_the_old_one()
 
 #[tokio::test]
 async fn a_card_rolled_back_is_found_out_by_what_the_hub_has() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let old = spool.state().borrow().epoch;
     spool.append(service("a", 1)).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_card_rolled_back_is_found_out_by_what_the_hub_has() {
 
 #[tokio::test]
 async fn databases_newer_than_their_witness_begin_a_new_epoch() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let old = spool.state().borrow().epoch;
     spool.append(service("a", 1)).await.unwrap();
@@ -193,7 +193,7 @@ async fn databases_newer_than_their_witness_begin_a_new_epoch() {
 
 #[tokio::test]
 async fn without_any_witness_everything_found_is_delivered_under_its_old_epoch() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let old = spool.state().borrow().epoch;
     spool.append(service("a", 1)).await.unwrap();
@@ -211,7 +211,7 @@ async fn without_any_witness_everything_found_is_delivered_under_its_old_epoch()
 
 #[tokio::test]
 async fn a_rewound_hub_gets_what_is_kept_again_and_the_rest_is_declared() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut config = config(folder.path());
     config.service_bytes_max = 256 * 1024;
     config.kept_bytes_max = 64 * 1024;
@@ -244,7 +244,7 @@ async fn a_rewound_hub_gets_what_is_kept_again_and_the_rest_is_declared() {
 
 #[tokio::test]
 async fn service_is_refused_at_its_limit_and_accepted_again_after_acknowledgement() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut config = config(folder.path());
     config.service_bytes_max = 20_000;
     let (spool, _) = open(&config);
@@ -265,7 +265,7 @@ async fn service_is_refused_at_its_limit_and_accepted_again_after_acknowledgemen
 
 #[tokio::test]
 async fn events_go_oldest_first_and_what_is_gone_is_declared_exactly() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut config = config(folder.path());
     config.event_bytes_max = 200_000;
     let (spool, _) = open(&config);
@@ -287,7 +287,7 @@ async fn events_go_oldest_first_and_what_is_gone_is_declared_exactly() {
 
 #[tokio::test]
 async fn readings_are_rolled_up_before_they_are_dropped() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut config = config(folder.path());
     config.reading_bytes_max = 160_000;
     let (spool, _) = open(&config);
@@ -308,7 +308,7 @@ async fn readings_are_rolled_up_before_they_are_dropped() {
 
 #[tokio::test]
 async fn images_are_thinned_before_the_oldest_go_and_changed_ones_stay() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut config = config(folder.path());
     config.snapshot_bytes_max = 400_000;
     let (spool, _) = open(&config);
@@ -330,7 +330,7 @@ async fn images_are_thinned_before_the_oldest_go_and_changed_ones_stay() {
 
 #[tokio::test]
 async fn a_refused_record_is_lost_and_one_for_a_newer_hub_waits() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     for number in 0..4 {
         spool.append(service(&number.to_string(), 1)).await.unwrap();
@@ -354,7 +354,7 @@ async fn a_refused_record_is_lost_and_one_for_a_newer_hub_waits() {
 
 #[tokio::test]
 async fn bad_records_are_refused_with_the_reason() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let NewRecord::Snapshot { meta, jpeg } = snapshot(1, 1_000, false) else { unreachable!() };
     let mut other = meta.clone();
@@ -374,7 +374,7 @@ async fn bad_records_are_refused_with_the_reason() {
 
 #[tokio::test]
 async fn a_spool_in_use_is_refused_and_a_closed_one_says_so() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let second = Spool::open(&config(folder.path()), Clock::machine()).unwrap_err();
     assert!(second.to_string().contains("in use by a running agent"), "{second}");
@@ -385,7 +385,7 @@ async fn a_spool_in_use_is_refused_and_a_closed_one_says_so() {
 
 #[tokio::test]
 async fn a_spool_can_be_inspected_verified_and_exported_without_being_changed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     spool.append(service("a", 1)).await.unwrap();
     spool.append(snapshot(1, 5_000, false)).await.unwrap();
@@ -395,7 +395,7 @@ async fn a_spool_can_be_inspected_verified_and_exported_without_being_changed() 
     let report = verify(folder.path()).unwrap();
     assert!(report.witness && report.clean && !report.running && report.problems.is_empty(), "{:?}", report.problems);
     assert_eq!((report.image_files, report.image_bytes), (1, 5_000));
-    let out = tempfile::tempdir().unwrap();
+    let out = spool_support::folder();
     let exported = export(folder.path(), &out.path().join("out")).unwrap();
     assert_eq!((exported.records, exported.images, exported.unreadable), (2, 1, 0));
     let lines = std::fs::read_to_string(out.path().join("out/records.jsonl")).unwrap();
@@ -407,7 +407,7 @@ async fn a_spool_can_be_inspected_verified_and_exported_without_being_changed() 
 
 #[tokio::test]
 async fn a_healthy_run_says_nothing_of_itself() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     for _ in 0..3 {
         let (spool, report) = open(&config(folder.path()));
         assert!(report.clean && report.notes.is_empty(), "{report:?}");

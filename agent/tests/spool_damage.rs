@@ -180,14 +180,14 @@ async fn check(folder: &Path, accepted: &RangeSet, damaged: &RangeSet, what: &st
 }
 
 async fn each_kind(close: bool) {
-    let template = tempfile::tempdir().unwrap();
+    let template = folder();
     let accepted = filled(template.path(), close).await;
     let names: Vec<_> =
         databases(template.path(), Stream::Service).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     let mut kinds_that_lost = BTreeSet::new();
     for (position, name) in [("tail", &names[0]), ("sealed", &names[1]), ("head", &names[names.len() - 1])] {
         for kind in KINDS {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             copy(template.path(), folder.path());
             let database = folder.path().join("db").join(name);
             let damaged = held(folder.path(), &database);
@@ -220,11 +220,11 @@ async fn random_damage_is_declared_exactly() {
     let seed = std::env::var("SIMPUL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_124);
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let template = tempfile::tempdir().unwrap();
+    let template = folder();
     let accepted = filled(template.path(), true).await;
     let all = databases(template.path(), Stream::Service);
     for case in 0..25 {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         copy(template.path(), folder.path());
         let name = all[random.random_range(0..all.len())].file_name().unwrap().to_owned();
         let database = folder.path().join("db").join(name);
@@ -239,7 +239,7 @@ async fn random_damage_is_declared_exactly() {
 
 #[tokio::test]
 async fn images_that_are_gone_or_cut_short_are_declared() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let (spool, _) = open(&config(folder.path()));
     let epoch = spool.state().borrow().epoch;
     for number in 0..4 {
@@ -264,7 +264,7 @@ async fn images_that_are_gone_or_cut_short_are_declared() {
 
 #[tokio::test]
 async fn one_damaged_copy_of_the_witness_is_made_good_by_the_other() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     for copy in ["witness.a", "witness.b"] {
         let (spool, _) = open(&config(folder.path()));
         let epoch = spool.state().borrow().epoch;
@@ -280,7 +280,7 @@ async fn one_damaged_copy_of_the_witness_is_made_good_by_the_other() {
 
 #[tokio::test]
 async fn a_torn_snapshot_of_sleds_own_costs_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let accepted = filled(folder.path(), true).await;
     let mut small = config(folder.path());
     small.service_bytes_max = 512 * 1024;

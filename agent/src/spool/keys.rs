@@ -88,10 +88,10 @@ fn name(number: u32) -> String {
 }
 
 impl Keys {
-    /// Read the key files. `here` says whether a database is still in the spool. Returns the numbers of the files that
-    /// are damaged: to be rebuilt from their databases.
-    pub fn load(disk: &mut dyn Disk, now: Moment, here: impl Fn(u32) -> bool) -> Result<(Keys, Vec<u32>), StoreError> {
-        let (mut keys, mut damaged) = (Keys::default(), Vec::new());
+    /// Read the key files. `here` says whether a database is still in the spool. A damaged file is as good as none: it is
+    /// written anew from its database ([`Keys::has_file`]).
+    pub fn load(disk: &mut dyn Disk, now: Moment, here: impl Fn(u32) -> bool) -> Result<Keys, StoreError> {
+        let mut keys = Keys::default();
         for (file, _) in disk.list("key")? {
             let Ok(number) = file.parse::<u32>() else { continue };
             let bytes = disk.read(&name(number), 0, FILE_BYTES_MAX)?.unwrap_or_default();
@@ -100,12 +100,11 @@ impl Keys {
                     let gone = if here(number) { None } else { Some(now) };
                     keys.files.push(KeyFile { number, epoch, fanout, gone });
                 }
-                None if here(number) => damaged.push(number),
                 None => disk.remove(&name(number))?,
             }
         }
         keys.files.sort_by_key(|file| file.number);
-        Ok((keys, damaged))
+        Ok(keys)
     }
 
     /// Whether a sealed database has its key file.

@@ -45,6 +45,7 @@ mod recover;
 mod rollup;
 mod row;
 mod serve;
+mod shelves;
 pub mod sled_disk;
 mod stock;
 mod witness;

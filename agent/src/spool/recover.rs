@@ -32,8 +32,38 @@ const ERAS_MAX: usize = 8;
 impl Core {
     /// Open or create the spool.
     pub fn open(disk: Box<dyn Disk>, config: SpoolConfig, clock: Clock) -> Result<(Core, OpenReport), StoreError> {
+        let mut core = Core::blank(disk, config, clock);
+        let recovered = match core.recover() {
+            Err(StoreError::Full(text)) => {
+                // sled refuses to open without space; this is what the ballast is for.
+                tracing::warn!(error = text, "the disk is full: opening with the ballast's space");
+                core.disk.set_ballast(0)?;
+                core = Core::blank(core.disk, core.config, core.clock);
+                core.note_disk_full();
+                core.recover()
+            }
+            recovered => recovered,
+        };
+        let (new_boot, clean) = recovered?;
+        let ballast = core.config.ballast_bytes;
+        if core.disk.ballast_bytes() != ballast
+            && let Err(error) = core.disk.set_ballast(ballast)
+        {
+            tracing::warn!(%error, "no room for the ballast");
+            core.note_disk_full();
+        }
+        if let Err(error) = core.save_witness(false).and_then(|()| core.declare()).and_then(|()| core.reclaim()) {
+            // Nothing new is accepted before it works again; what is here can be sent meanwhile.
+            tracing::error!(%error, "the spool opened, but cannot write");
+        }
+        let report = OpenReport { boot: core.boot, new_boot, clean, notes: std::mem::take(&mut core.notes) };
+        Ok((core, report))
+    }
+
+    /// A core that knows nothing yet.
+    fn blank(disk: Box<dyn Disk>, config: SpoolConfig, clock: Clock) -> Core {
         let serial = config.hardware_serial.clone().or_else(|| disk.hardware_serial());
-        let mut core = Core {
+        Core {
             boot_id: disk.boot_id(),
             disk,
             config,
@@ -59,21 +89,7 @@ impl Core {
             meta: None,
             new_epoch_begun: false,
             tended: simpul_clock::Moment::ZERO,
-        };
-        let (new_boot, clean) = core.recover()?;
-        let ballast = core.config.ballast_bytes;
-        if core.disk.ballast_bytes() != ballast
-            && let Err(error) = core.disk.set_ballast(ballast)
-        {
-            tracing::warn!(%error, "no room for the ballast");
-            core.note_disk_full();
         }
-        if let Err(error) = core.save_witness(false).and_then(|()| core.declare()).and_then(|()| core.reclaim()) {
-            // Nothing new is accepted before it works again; what is here can be sent meanwhile.
-            tracing::error!(%error, "the spool opened, but cannot write");
-        }
-        let report = OpenReport { boot: core.boot, new_boot, clean, notes: std::mem::take(&mut core.notes) };
-        Ok((core, report))
     }
 
     fn recover(&mut self) -> Result<(bool, bool), StoreError> {
@@ -268,7 +284,7 @@ impl Core {
         for (era, book) in self.eras.iter().enumerate() {
             here.extend(book.rows[at(Stream::Service)].shelves.iter().map(|shelf| (era, shelf.number, shelf.sealed)));
         }
-        let (keys, _) =
+        let keys =
             Keys::load(self.disk.as_mut(), self.clock.now(), |number| here.iter().any(|(_, here, _)| *here == number))?;
         self.keys = keys;
         head_keys.into_iter().for_each(|(hash, seq)| self.keys.insert(hash, seq));

@@ -32,6 +32,11 @@ pub fn config(folder: &Path) -> SpoolConfig {
     }
 }
 
+/// A folder in memory where there is one: what these tests look at does not depend on how long an fsync takes.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub fn stamp() -> Stamp {
     Stamp { boot: 1, uptime_ms: 5_000, wall_ms: None }
 }
