@@ -17,9 +17,9 @@ use tracing::{info, warn};
 use super::Incoming;
 use super::acl::Identity;
 use super::codec::{Decoder, Frame, Violation, put_connack, put_connack_version_5};
-use super::connection::{Connection, take_over_will};
+use super::connection::Connection;
 use super::revocation::Serial;
-use super::shared::Shared;
+use super::shared::{Shared, take_over_will};
 use super::stats::Refusal;
 use super::tls;
 

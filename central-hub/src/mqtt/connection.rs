@@ -8,16 +8,12 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::LastWill;
 use simpul_clock::Moment;
-use simpul_wire::NodeId;
-use simpul_wire::topic::Topic;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -27,8 +23,8 @@ use tracing::{debug, warn};
 use super::budget::Grant;
 use super::codec::{Decoder, Frame, Wanted};
 use super::registry::Cell;
-use super::session::{Action, Close, Message};
-use super::shared::Shared;
+use super::session::{Action, Close};
+use super::shared::{Shared, incoming_will};
 use super::stats::add;
 use super::{Incoming, Publish, Receipt};
 
@@ -467,48 +463,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             cx.waker().wake_by_ref();
         }
         Ok(())
-    }
-}
-
-fn incoming_will(node: NodeId, will: &LastWill) -> Incoming {
-    Incoming::Publish(Publish {
-        node,
-        topic: will.topic.clone(),
-        payload: will.message.clone(),
-        retain: will.retain,
-        receipt: Receipt::nobody(),
-    })
-}
-
-/// A last will that is due because another connection took the session.
-pub(crate) fn take_over_will(shared: &Shared, will: LastWill, backlog: &mut VecDeque<Incoming>) {
-    if let Some(Topic::Up(node, _) | Topic::State(node)) = Topic::parse(&will.topic) {
-        backlog.push_back(incoming_will(node, &will));
-        shared.publish(will.topic, will.message, will.qos, will.retain);
-    }
-}
-
-impl Shared {
-    /// Route a client's publish, copied if anybody reads it: its payload is a part of a read buffer.
-    fn route_copy(&self, topic: &str, payload: &[u8], qos: QoS, retain: bool) {
-        // A batch is of no use to a later reader; the state is.
-        let retain = retain && matches!(Topic::parse(topic), Some(Topic::State(_)));
-        if retain || self.registry.has_readers(topic) {
-            self.publish(topic.to_owned(), Bytes::copy_from_slice(payload), qos, retain);
-        }
-    }
-
-    /// Route a message, and keep it if it is to be retained.
-    pub(crate) fn publish(&self, topic: String, payload: Bytes, qos: QoS, retain: bool) {
-        let message = Arc::new(Message { topic, payload });
-        if retain {
-            self.registry.retain(&message);
-        }
-        self.registry.route(&message, qos);
-    }
-
-    /// Live sessions.
-    pub(crate) fn live(&self) -> usize {
-        self.sessions.load(Ordering::Relaxed)
     }
 }

@@ -1,24 +1,28 @@
-//! What all connections of a server share.
+//! What all connections of a server share, and how messages leave it for subscribers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::LastWill;
 use simpul_clock::Clock;
 use simpul_wire::ack::{Ack, Downlink, RejectReason, Rejected};
 use simpul_wire::batch::Batch;
 use simpul_wire::topic::Topic;
-use simpul_wire::{Generation, RangeSet};
+use simpul_wire::{Generation, NodeId, RangeSet};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::Incoming;
 use super::budget::Budget;
 use super::codec::Oversize;
 use super::config::Limits;
 use super::registry::Registry;
 use super::revocation::Revoked;
+use super::session::Message;
 use super::stats::{Counters, add};
+use super::{Incoming, Publish, Receipt};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -57,5 +61,46 @@ impl Shared {
             slow_down_ms: 0,
         });
         self.publish(Topic::Ack(node).to_string(), ack.to_vec().into(), QoS::AtMostOnce, false);
+    }
+
+    /// Route a client's publish, copied if anybody reads it: its payload is a part of a read buffer.
+    pub(crate) fn route_copy(&self, topic: &str, payload: &[u8], qos: QoS, retain: bool) {
+        // A batch is of no use to a later reader; the state is.
+        let retain = retain && matches!(Topic::parse(topic), Some(Topic::State(_)));
+        if retain || self.registry.has_readers(topic) {
+            self.publish(topic.to_owned(), Bytes::copy_from_slice(payload), qos, retain);
+        }
+    }
+
+    /// Route a message, and keep it if it is to be retained.
+    pub(crate) fn publish(&self, topic: String, payload: Bytes, qos: QoS, retain: bool) {
+        let message = Arc::new(Message { topic, payload });
+        if retain {
+            self.registry.retain(&message);
+        }
+        self.registry.route(&message, qos);
+    }
+
+    /// Live sessions.
+    pub(crate) fn live(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) fn incoming_will(node: NodeId, will: &LastWill) -> Incoming {
+    Incoming::Publish(Publish {
+        node,
+        topic: will.topic.clone(),
+        payload: will.message.clone(),
+        retain: will.retain,
+        receipt: Receipt::nobody(),
+    })
+}
+
+/// A last will that is due because another connection took the session.
+pub(crate) fn take_over_will(shared: &Shared, will: LastWill, backlog: &mut VecDeque<Incoming>) {
+    if let Some(Topic::Up(node, _) | Topic::State(node)) = Topic::parse(&will.topic) {
+        backlog.push_back(incoming_will(node, &will));
+        shared.publish(will.topic, will.message, will.qos, will.retain);
     }
 }
