@@ -2,7 +2,10 @@
 //! words, within the topics that our access rules allow.
 
 mod mqtt_support;
+use std::sync::Arc;
+
 use mqtt_support::*;
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS, TlsConfiguration};
 
 const A: &str = "35.12.07.2003-01";
 
@@ -178,6 +181,21 @@ async fn a_takeover_publishes_the_old_will_before_anything_of_the_new_connection
 }
 
 #[tokio::test]
+async fn after_a_takeover_messages_reach_the_new_connection_at_once() {
+    let (rig, _kept) = Rig::start(|_| {}).await;
+    let mut first = rig.client(A, "agent", false).await;
+    first.send(&subscribe(1, &[(&topic("cmd"), 1)])).await;
+    first.expect(&suback(1, &[1])).await;
+    let mut second = rig.raw(A).await;
+    second.send(&connect("agent", false, 60)).await;
+    second.expect(&[0x20, 2, 1, 0]).await;
+    assert_eq!(first.rest().await, b"");
+    // The second sends nothing more: only the router can wake its connection.
+    rig.publish(&topic("cmd"), "now", 1, false).await;
+    second.expect(&publish(&topic("cmd"), b"now", 1, 1, 0)).await;
+}
+
+#[tokio::test]
 async fn overlapping_subscriptions_get_one_copy_at_the_best_quality() {
     let (rig, _kept) = Rig::start(|_| {}).await;
     let mut node = rig.client(A, "agent", true).await;
@@ -280,4 +298,38 @@ async fn a_shutdown_closes_clients_without_their_wills() {
     assert_eq!(node.rest().await, b"");
     rig.handle.join().await;
     assert_eq!(kept.payloads(), Vec::<Vec<u8>>::new());
+}
+
+#[tokio::test]
+async fn rumqttc_with_its_hundred_in_flight_gets_everything_through_and_its_commands() {
+    let (rig, kept) = Rig::start(|_| {}).await;
+    let mut options = MqttOptions::new(A, "localhost", rig.address.port());
+    let tls = client_config(&rig.pki.ca_file(), Some(&rig.pki.client(A)));
+    options
+        .set_transport(rumqttc::Transport::Tls(TlsConfiguration::Rustls(Arc::new(tls))))
+        .set_clean_session(false)
+        .set_max_packet_size(100_000, 100_000)
+        .set_inflight(100);
+    let (client, mut events) = AsyncClient::new(options, 10);
+    client.subscribe(topic("cmd"), QoS::AtLeastOnce).await.unwrap();
+    let sending = tokio::spawn(async move {
+        for index in 0..500u32 {
+            let payload = [&index.to_be_bytes()[..], &[0; 10_000]].concat();
+            client.publish(topic("up/service"), QoS::AtLeastOnce, false, payload).await.unwrap();
+        }
+        client
+    });
+    let (mut acknowledged, mut commanded) = (0, false);
+    while acknowledged < 500 || !commanded {
+        match tokio::time::timeout(PATIENCE, events.poll()).await.expect("stuck").unwrap() {
+            Event::Incoming(Packet::SubAck(_)) => rig.publish(&topic("cmd"), "restart", 1, false).await,
+            Event::Incoming(Packet::PubAck(_)) => acknowledged += 1,
+            Event::Incoming(Packet::Publish(publish)) => commanded = publish.topic == topic("cmd"),
+            _ => {}
+        }
+    }
+    let _client = sending.await.unwrap();
+    let numbers: Vec<u32> =
+        kept.payloads().iter().map(|payload| u32::from_be_bytes(payload[..4].try_into().unwrap())).collect();
+    assert_eq!(numbers, (0..500).collect::<Vec<_>>());
 }

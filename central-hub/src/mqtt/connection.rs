@@ -167,7 +167,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
-        self.cell.wake.register(cx.waker());
         match self.wake(cx) {
             Ok(()) => Poll::Pending,
             Err(reason) => {
@@ -179,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn wake(&mut self, cx: &mut Context<'_>) -> Result<(), Close> {
         let now = self.shared.clock.now();
-        self.wishes()?;
+        self.wishes(cx)?;
         self.settle(cx)?;
         self.take_in(cx, now)?;
         // What was taken in may have been committed already.
@@ -189,11 +188,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// What others want of this connection.
-    fn wishes(&self) -> Result<(), Close> {
+    fn wishes(&self, cx: &Context<'_>) -> Result<(), Close> {
         let session = self.cell.lock();
         if session.connection != Some(self.number) {
             return Err(Close::TakenOver);
         }
+        // Under the lock: a connection that has lost the session must not take the wakes of the one that has it.
+        self.cell.wake.register(cx.waker());
         match &session.closing {
             Some(reason) => Err(reason.clone()),
             None => Ok(()),
