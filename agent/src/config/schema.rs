@@ -42,7 +42,8 @@ pub(super) static TOP: Table = Table {
     many: false,
     optional: false,
     doc: "Configuration of simpul-agent. Relative paths are relative to this file's folder.\n\
-          Durations: \"500 ms\", \"30 s\", \"5 min\", \"48 h\", \"14 d\". Sizes: \"16 KiB\", \"64 MiB\", \"1 GiB\".",
+          Durations: \"500 ms\", \"30 s\", \"5 min\", \"48 h\", \"14 d\". Sizes: \"16 KiB\", \"64 MiB\", \"1 GiB\".\n\
+          Lines that begin with one # are keys without a default, or of parts that are off.",
     keys: &[
         required(
             "node",

@@ -80,7 +80,12 @@ pub(super) async fn serve<S: Sink>(
         let accepted = tokio::select! {
             () = told(&mut shutdown) => break,
             // Finished connections are reaped as they end.
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "local API: a connection's task was broken off");
+                }
+                continue;
+            }
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, address, slot)) = accepted else { continue };
