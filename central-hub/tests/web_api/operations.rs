@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering;
 use futures_util::future::{Either, select};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::fake::NOW_MS;
 use super::hub::{Hub, Options, answer, error};
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 #[tokio::test]
 async fn ready_means_that_records_can_be_taken() {
@@ -50,7 +53,8 @@ async fn a_backup_is_made_one_at_a_time_for_somebody_on_the_machine() {
     let order = || hub.request(Method::POST, "/api/v1/backup").json(&json!({ "directory": "/backup" }));
     let held = hub.store.backup_gate.lock().await;
     // Whichever came second is refused while the other one waits at the gate.
-    let (refused, other) = match select(Box::pin(answer(order())), Box::pin(answer(order()))).await {
+    let both = select(Box::pin(answer(order())), Box::pin(answer(order())));
+    let (refused, other) = match timeout(SOON, both).await.expect("one of them is refused at once") {
         Either::Left(done) | Either::Right(done) => done,
     };
     let busy = (409, "busy".into(), "a backup is being made already: wait for it".into());

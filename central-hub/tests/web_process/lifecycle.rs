@@ -36,6 +36,7 @@ async fn a_killed_hub_starts_again_over_its_own_leftovers() {
     drop(hub);
     let hub = home.start().await;
     assert_eq!(reqwest::get(format!("{}/readyz", hub.web)).await.unwrap().status(), StatusCode::OK);
+    assert!(home.command(&["status"]).await.done().contains("takes records"), "its console is a new one");
 }
 
 #[tokio::test]
