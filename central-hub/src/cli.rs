@@ -145,7 +145,11 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         None | Some(Command::Run) => {
             log_to_stderr(cli.log);
-            runtime()?.block_on(run_until_signal(config, clock))?;
+            let runtime = runtime()?;
+            let result = runtime.block_on(run_until_signal(config, clock));
+            // A backup under way would keep its thread for as long as its bytes take; unfinished, it is none.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            result?;
         }
         Some(Command::Config(_)) => {
             let file = cli.config.unwrap_or_else(|| DEFAULT_FILE.into());

@@ -26,8 +26,35 @@ pub const COOKIE_AGE_S: u32 = 90 * 24 * 3_600;
 pub struct Caller {
     /// The token's name, or `local`, or `console` (the socket in the data directory).
     pub name: Arc<str>,
+    /// How that is known.
+    pub by: By,
+}
+
+/// How a caller is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// By the socket in the data directory.
+    Console,
+    /// By being on this machine, on a hub without tokens.
+    Loopback,
+    /// By a token.
+    Token,
+}
+
+impl Caller {
     /// Whether it is somebody on the hub's own machine: allowed to name its folders.
-    pub on_machine: bool,
+    pub fn on_machine(&self) -> bool {
+        self.by != By::Token
+    }
+
+    /// Whether it would still be let in: for answers that last.
+    pub fn is_admitted(&self, tokens: &Tokens) -> bool {
+        match self.by {
+            By::Console => true,
+            By::Loopback => !tokens.required(),
+            By::Token => tokens.knows(&self.name),
+        }
+    }
 }
 
 /// Which way a request came in.
@@ -79,16 +106,16 @@ fn is_public(method: &Method, path: &str) -> bool {
 
 fn caller(tokens: &Tokens, door: Door, headers: &HeaderMap) -> Option<Caller> {
     if door == Door::Console {
-        return Some(Caller { name: "console".into(), on_machine: true });
+        return Some(Caller { name: "console".into(), by: By::Console });
     }
     if !tokens.required() {
-        return (door == Door::Loopback).then(|| Caller { name: "local".into(), on_machine: true });
+        return (door == Door::Loopback).then(|| Caller { name: "local".into(), by: By::Loopback });
     }
     let token = match headers.get(header::AUTHORIZATION) {
         Some(header) => header.to_str().ok()?.strip_prefix("Bearer ")?.trim(),
         None => cookie(headers)?,
     };
-    tokens.name_of(token).map(|name| Caller { name: name.into(), on_machine: false })
+    tokens.name_of(token).map(|name| Caller { name: name.into(), by: By::Token })
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {

@@ -32,7 +32,7 @@ pub async fn backup(
     Extension(caller): Extension<Caller>,
     JsonBody(order): JsonBody<BackupOrder>,
 ) -> Result<Json<BackupView>, ApiError> {
-    if !caller.on_machine {
+    if !caller.on_machine() {
         let message = "backups are made on the hub's own machine: run `simpul-hub backup DIR` there";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "on_the_machine_only", message));
     }

@@ -1,14 +1,20 @@
 //! JSON bodies: bounded, of the right kind, with the error naming what is wrong.
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::error::ApiError;
 
 /// Largest body: the API takes a token, a path or a switch; 16 KiB is far above each.
 const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// How long it may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -27,11 +33,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
                 format!("content-type = {kind:?}: application/json is allowed"),
             ));
         }
-        let bytes = to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| {
+        let read = timeout(BODY_TIME_MAX, to_bytes(request.into_body(), BODY_BYTES_MAX)).await;
+        let bytes = read.ok().and_then(Result::ok).ok_or_else(|| {
             ApiError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
-                "the body has more than 16384 bytes, or ended early",
+                "the body has more than 16384 bytes, ended early or took too long",
             )
         })?;
         serde_json::from_slice(&bytes).map(JsonBody).map_err(|error| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::Web;
+use super::access::Caller;
 use super::error::ApiError;
 use crate::view::model::{ErrorView, LiveEvent};
 
@@ -134,17 +135,33 @@ fn encode(event: &LiveEvent) -> Bytes {
 
 /// What a client's stream holds: dropped with it.
 struct Client {
+    web: Arc<Web>,
+    caller: Caller,
     events: broadcast::Receiver<Bytes>,
     first: Option<Bytes>,
-    stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Client {
+    /// The next event; `None` ends the stream: the hub stops, the client is too far behind, or its token has ended.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let mut stop = self.web.stop.clone();
+        let event = tokio::select! {
+            event = self.events.recv() => event.ok()?,
+            _ = stop.wait_for(|stop| *stop) => return None,
+        };
+        self.caller.is_admitted(&self.web.tokens).then_some(event)
+    }
 }
 
 /// Live events, as server-sent events named by their `type`.
 #[utoipa::path(get, path = "/api/v1/live", tag = "view",
     responses((status = 200, body = LiveEvent, content_type = "text/event-stream"),
         (status = 401, body = ErrorView), (status = 503, body = ErrorView)))]
-pub async fn live(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
+pub async fn live(State(web): State<Arc<Web>>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
     let Ok(place) = web.feed.places.clone().try_acquire_owned() else {
         let message = format!("{CLIENTS_MAX} pages watch already: close some, or ask again later");
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers", message));
@@ -155,17 +172,12 @@ pub async fn live(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
         first: Some(
             [&b"retry: 2000\n"[..], &encode(&LiveEvent::Heartbeat { now_ms: web.view.now_ms() })].concat().into(),
         ),
-        stop: web.stop.clone(),
         _place: place,
+        caller,
+        web,
     };
     let events = stream::unfold(client, |mut client| async move {
-        let event = match client.first.take() {
-            Some(first) => first,
-            None => tokio::select! {
-                event = client.events.recv() => event.ok()?,
-                _ = client.stop.wait_for(|stop| *stop) => return None,
-            },
-        };
+        let event = client.next().await?;
         Some((Ok::<_, Infallible>(event), client))
     });
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];

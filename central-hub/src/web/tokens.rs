@@ -137,6 +137,11 @@ impl Tokens {
         })
     }
 
+    /// Whether a token of this name is there (still).
+    pub fn knows(&self, name: &str) -> bool {
+        self.with(|known| known.entries.iter().any(|entry| entry.name == name))
+    }
+
     fn with<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = self.clock.now();

@@ -116,7 +116,13 @@ async fn each_bad_body_is_refused_naming_what_is_wrong() {
             "bad_parameter",
             "directory = \"b\": an absolute path is allowed",
         ),
-        ("application/json", &long, 413, "too_large", "the body has more than 16384 bytes, or ended early"),
+        (
+            "application/json",
+            &long,
+            413,
+            "too_large",
+            "the body has more than 16384 bytes, ended early or took too long",
+        ),
     ];
     for (kind, body, status, code, message) in cases {
         let request =

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
+use simpul_hub::web::tokens;
 use tokio::time::{Instant, timeout};
 
 use super::fake::node;
-use super::hub::{Hub, error};
+use super::hub::{Hub, Options, error};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -95,6 +96,19 @@ async fn more_watchers_than_there_are_places_are_told_so() {
         }
     };
     timeout(SOON, freed).await.expect("a place that is given back is free again");
+}
+
+#[tokio::test]
+async fn a_revoked_token_ends_its_live_stream_with_the_next_event() {
+    let (hub, tokens) = Hub::start(Options { tokens: vec!["room"], ..Options::default() }).await;
+    let request = hub.request(Method::GET, "/api/v1/live").bearer_auth(&tokens[0]);
+    let mut response = request.send().await.unwrap();
+    read_until(&mut response, "heartbeat").await;
+    tokens::revoke(&hub.tokens_file, "room").unwrap();
+    hub.clock.advance(Duration::from_secs(1));
+    hub.changes.send(node("a-1")).unwrap();
+    let rest = timeout(SOON, response.chunk()).await.expect("the stream ends").unwrap();
+    assert_eq!(rest, None, "and nothing more is told");
 }
 
 #[tokio::test]

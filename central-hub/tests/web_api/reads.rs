@@ -72,6 +72,26 @@ async fn simulated_counts_stand_apart_and_carry_coverage_and_source() {
 }
 
 #[tokio::test]
+async fn a_browser_that_understands_zstd_gets_the_overview_packed() {
+    let hub = Hub::open().await;
+    let plain = hub.request(Method::GET, "/api/v1/overview").header("accept-encoding", "gzip, zstd;q=0");
+    let plain = plain.send().await.unwrap();
+    assert!(plain.headers().get("content-encoding").is_none());
+    let plain = plain.bytes().await.unwrap();
+    let packed = hub.request(Method::GET, "/api/v1/overview").header("accept-encoding", "gzip, zstd");
+    let packed = packed.send().await.unwrap();
+    assert_eq!(
+        (&packed.headers()["content-encoding"], &packed.headers()["vary"]),
+        (&"zstd".parse().unwrap(), &"accept-encoding".parse().unwrap())
+    );
+    let packed = packed.bytes().await.unwrap();
+    assert!(packed.len() < plain.len() / 2, "{} of {}", packed.len(), plain.len());
+    let mut unpacked = vec![0; plain.len()];
+    zstd_safe::decompress(unpacked.as_mut_slice(), &packed).unwrap();
+    assert_eq!(unpacked, plain);
+}
+
+#[tokio::test]
 async fn many_walls_share_one_read_a_second() {
     let hub = Hub::open().await;
     let ask = || async { hub.get("/api/v1/overview").await.0 };
