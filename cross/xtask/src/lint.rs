@@ -1,7 +1,7 @@
 //! The checks that run no test: formatting, clippy, rustdoc, dependencies.
 
 use crate::run::{Stages, cargo, run};
-use crate::{deny, page, system};
+use crate::{deny, system};
 
 /// A check: its title and what runs it.
 pub type Check = (&'static str, fn() -> anyhow::Result<()>);
@@ -16,11 +16,9 @@ pub const CHECKS: [Check; 4] = [
 
 /// `cargo xtask lint`.
 pub fn command_alone(advisories: bool) -> anyhow::Result<()> {
-    let mut stages = Stages::new(CHECKS.len() + 2 + usize::from(advisories));
+    let mut stages = Stages::new(CHECKS.len() + 1 + usize::from(advisories));
     stages.next("system packages");
     system::ensure(system::TEST)?;
-    stages.next("the room's page, which the hub embeds");
-    page::build()?;
     for (title, check) in CHECKS {
         stages.next(title);
         check()?;

@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
+    bin_name = "cargo xtask",
     about = "The developer's commands of Simpul. Each does all its own set-up.",
     after_help = "Begin with `cargo xtask demo`: a hub and three village nodes on this machine, one URL to open.\n\
                   Before you hand in a change: `cargo xtask test`, which is exactly what CI runs.\n\
