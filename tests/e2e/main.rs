@@ -3,6 +3,7 @@
 
 mod demo;
 mod fibre;
+mod garbage;
 mod kills;
 mod order;
 mod present;
