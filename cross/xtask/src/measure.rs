@@ -69,37 +69,70 @@ fn static_build() -> anyhow::Result<()> {
 /// What a fault run takes.
 #[derive(Debug, Args)]
 pub struct FaultArguments {
-    /// Kills of the hub and of the agents, each. Below 200 the run calls itself small.
+    /// Kills of the hub, and of the agents together; below 200 the run calls itself small, 0 leaves kills out.
     #[arg(long, default_value_t = 200)]
     rounds: u32,
+    /// Power cuts of the hub, and of the agents together; below 50 the run calls itself small, 0 leaves cuts out.
+    #[arg(long, value_name = "CUTS", default_value_t = 50)]
+    powercut: u32,
     /// Repeats a run's random choices; default: a new one, which is printed.
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// `cargo xtask faults`.
+/// `cargo xtask faults`: both runs, whatever the first one finds.
 pub fn faults(arguments: &FaultArguments) -> anyhow::Result<()> {
-    let mut stages = Stages::new(3);
+    let mut stages = Stages::new(4);
     stages.next("system packages");
     system::ensure(system::TEST)?;
     stages.next("release build of the programs");
     page::build()?;
     run(&mut cargo(&["build", "--release", "-p", "simpul-agent", "-p", "simpul-hub", "-p", "simpul-tests", "--bins"]))?;
-    stages.next("kills and cuts");
-    let rounds = arguments.rounds.to_string();
-    let mut words = vec!["--rounds", &rounds];
     let seed = arguments.seed.map(|seed| seed.to_string());
-    if let Some(seed) = &seed {
-        words.extend(["--seed", seed]);
-    }
-    run(&mut runner("release", &words))
+    let with_seed = |option: &'static str, number: u32| -> Vec<String> {
+        let mut words = vec![option.to_owned(), number.to_string()];
+        words.extend(seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.clone()]));
+        words
+    };
+    stages.next("kills and cut links");
+    let kills = match arguments.rounds {
+        0 => {
+            println!("left out, as --rounds 0 says");
+            Ok(())
+        }
+        rounds => run(&mut kill_run("release", &with_seed("--rounds", rounds))),
+    };
+    stages.next("power cuts");
+    let cuts = match arguments.powercut {
+        0 => {
+            println!("left out, as --powercut 0 says");
+            Ok(())
+        }
+        cuts => power_run("release", &with_seed("--cuts", cuts)).and_then(|mut command| run(&mut command)),
+    };
+    kills.and(cuts)
 }
 
-/// The fault run of `cargo xtask test`: few rounds, on the programs that the tests use.
-pub fn small_fault_run() -> Command {
-    runner("debug", &["--rounds", "8"])
+/// The kills of `cargo xtask test`: few rounds, on the programs that the tests use.
+pub fn small_kill_run() -> Command {
+    kill_run("debug", &["--rounds".to_owned(), "8".to_owned()])
 }
 
-fn runner(profile: &str, words: &[&str]) -> Command {
-    command(&target().join(profile).join("simpul-faults").to_string_lossy(), words)
+/// The power cuts of `cargo xtask test`.
+pub fn small_power_run() -> anyhow::Result<Command> {
+    power_run("debug", &["--cuts".to_owned(), "3".to_owned()])
+}
+
+fn kill_run(profile: &str, words: &[String]) -> Command {
+    let mut command = command(&target().join(profile).join("simpul-faults").to_string_lossy(), &[]);
+    command.args(words);
+    command
+}
+
+/// Loop devices need root: by sudo where that asks for no password.
+fn power_run(profile: &str, words: &[String]) -> anyhow::Result<Command> {
+    let program = target().join(profile).join("simpul-power").to_string_lossy().into_owned();
+    let mut command = system::as_root(&program)?;
+    command.args(words);
+    Ok(command)
 }

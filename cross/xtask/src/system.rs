@@ -1,5 +1,7 @@
 //! System packages: which programs a command needs, and Debian's packages that bring them.
 
+use std::process::Command;
+
 use anyhow::bail;
 
 use crate::run::{command, found, run};
@@ -32,6 +34,9 @@ pub const TEST: &[Need] = &[
     need(&["apache2"], "apache2-bin"),
     need(&["htdigest"], "apache2-utils"),
     need(&["ffmpeg"], "ffmpeg"),
+    need(&["mkfs.ext4"], "e2fsprogs"),
+    need(&["losetup"], "mount"),
+    need(&["eatmydata"], "eatmydata"),
     need(&["chromium", "chromium-browser", "google-chrome"], "chromium"),
 ];
 
@@ -64,31 +69,49 @@ pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn install(packages: &[&str]) -> anyhow::Result<()> {
+fn install(packages: &[&'static str]) -> anyhow::Result<()> {
     let by_hand =
         format!("sudo apt-get update && sudo apt-get install -y --no-install-recommends {}", packages.join(" "));
     if !found("apt-get") {
         bail!("this is not Debian or Ubuntu; install what these packages bring there: {}", packages.join(" "));
     }
-    let root = command("id", &["-u"]).output().is_ok_and(|output| output.stdout.starts_with(b"0"));
-    let prefix: &[&str] = if root {
-        &[]
-    } else if command("sudo", &["-n", "true"]).output().is_ok_and(|output| output.status.success()) {
-        &["sudo", "-n"]
-    } else {
+    let Some(prefix) = root_prefix() else {
         bail!("packages are missing and sudo wants a password; run this, then try again:\n  {by_hand}");
     };
-    let apt = |arguments: &[&str]| {
-        let all: Vec<&str> = prefix
-            .iter()
-            .copied()
-            .chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
-            .chain(arguments.iter().copied())
-            .collect();
+    let apt = |arguments: &[&'static str]| {
+        let mut all = prefix.to_vec();
+        all.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        all.extend(arguments);
         run(&mut command(all[0], &all[1..]))
     };
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
     arguments.extend(packages);
     let installed = apt(&["update", "-qq"]).and_then(|()| apt(&arguments));
     installed.map_err(|error| error.context(format!("run this, then try again:\n  {by_hand}")))
+}
+
+/// What goes before a command that root runs: nothing for root, else sudo where that asks for no password.
+fn root_prefix() -> Option<&'static [&'static str]> {
+    if command("id", &["-u"]).output().is_ok_and(|output| output.stdout.trim_ascii() == b"0") {
+        Some(&[])
+    } else if command("sudo", &["-n", "true"]).output().is_ok_and(|output| output.status.success()) {
+        Some(&["sudo", "-n"])
+    } else {
+        None
+    }
+}
+
+/// `program` as root.
+pub fn as_root(program: &str) -> anyhow::Result<Command> {
+    let Some(prefix) = root_prefix() else {
+        bail!("{program} needs root (loop devices) and sudo wants a password: run `sudo -v` and try again");
+    };
+    Ok(match prefix {
+        [sudo, rest @ ..] => {
+            let mut command = command(sudo, rest);
+            command.arg(program);
+            command
+        }
+        [] => command(program, &[]),
+    })
 }

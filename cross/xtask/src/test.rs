@@ -10,7 +10,7 @@ use crate::tally::Tally;
 use crate::{lint, measure, page, photographs, system};
 
 /// Stages besides the lints.
-const OTHER_STAGES: usize = 9;
+const OTHER_STAGES: usize = 10;
 
 /// Run everything.
 pub fn test() -> anyhow::Result<()> {
@@ -55,7 +55,8 @@ pub fn test() -> anyhow::Result<()> {
     stage(&mut stages, "the page: browser tests", true, &mut page::npm(&["run", "test:browser"]))?;
     let tests = &["test", "--workspace", "--no-fail-fast"];
     stage(&mut stages, "workspace tests", true, cargo(tests).env("SIMPUL_TEST_PHOTOS", &photographs))?;
-    stage(&mut stages, "a small fault run", true, &mut measure::small_fault_run())?;
+    stage(&mut stages, "a small run of kills", true, &mut measure::small_kill_run())?;
+    stage(&mut stages, "a small run of power cuts", true, &mut measure::small_power_run()?)?;
 
     println!("\n{:.1} min in all", stages.minutes());
     if tally.skipped > 0 {
