@@ -78,7 +78,7 @@ impl Node {
             "node = \"{id}\"\nclock = \"trust\"\n\n\
              [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
              [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n\n\
-             [local_api]\nlisten = \"{api}\"\nrequests_per_second_max = 10000\n\n"
+             [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n"
         );
         if let Some(camera) = camera {
             text.push_str(&format!(
