@@ -14,14 +14,15 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use simpul_clock::Clock;
 use simpul_wire::event::{EventBody, EventRecord};
-use simpul_wire::{SeqRange, Stream};
+use simpul_wire::{Label, SeqRange, Stream};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::commands::CommandDesk;
 use crate::config::Config;
-use crate::sources::local_api;
+use crate::sources::host::{self, Machine};
+use crate::sources::{CameraCommand, camera, local_api};
 use crate::spool::{NewRecord, OpenReport, Spool, SpoolError};
 use crate::stamper::Stamper;
 use crate::status;
@@ -33,6 +34,9 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// Commands on their way to the desk. A room gives a node a few a day.
 const COMMANDS_MAX: usize = 16;
+
+/// Commands on their way to one camera: one that is done and one that waits; more is someone's impatience.
+const CAMERA_COMMANDS_MAX: usize = 2;
 
 /// Sources get so long to close: the local API answers what it has begun.
 const SOURCES_CLOSE_MAX: Duration = Duration::from_secs(4);
@@ -83,8 +87,8 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let agent = Agent { time: clock::judging_time(&directory, clock.clone()), config, clock, stamper, spool };
     let (sources_stop, sources_stopped) = watch::channel(false);
     let (uplink_stop, uplink_stopped) = watch::channel(false);
-    let mut sources = agent.sources(&sources_stopped);
-    let mut uplink = agent.uplink(&uplink_stopped);
+    let (mut sources, cameras) = agent.sources(&sources_stopped);
+    let (mut uplink, shown) = agent.uplink(cameras, &uplink_stopped);
     // Outside of systemd there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     tracing::info!(node = %agent.config.node, version = %crate::version(), "the agent runs");
@@ -97,7 +101,7 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     tracing::info!("stopping");
     sources_stop.send_replace(true);
     join(&mut sources, SOURCES_CLOSE_MAX, "the sources").await;
-    agent.last_event().await;
+    agent.last_event(shown.borrow().up).await;
     uplink_stop.send_replace(true);
     join(&mut uplink, UPLINK_CLOSE_MAX, "the uplink").await;
     clock::save(&directory, &agent.time);
@@ -106,6 +110,9 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     tracing::info!("stopped in order");
     Ok(())
 }
+
+/// The way to each camera, by its id.
+type Cameras = HashMap<Label, mpsc::Sender<CameraCommand>>;
 
 struct Agent {
     config: Config,
@@ -116,9 +123,27 @@ struct Agent {
 }
 
 impl Agent {
-    /// Everything that appends, but for the uplink.
-    fn sources(&self, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    /// Everything that appends, but for the uplink; and the way to each camera.
+    fn sources(&self, stop: &watch::Receiver<bool>) -> (JoinSet<()>, Cameras) {
         let mut tasks = JoinSet::new();
+        let mut cameras = HashMap::new();
+        for config in self.config.cameras.clone() {
+            let (orders, commands) = mpsc::channel(CAMERA_COMMANDS_MAX);
+            cameras.insert(config.id.clone(), orders);
+            let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                if let Err(error) = camera::run(config, spool, stamper, clock, commands, stop).await {
+                    tracing::error!(%error, "the camera is not polled: mend its configuration and restart the agent");
+                }
+            });
+        }
+        if let Some(config) = self.config.host.clone() {
+            let machine = Machine::this(&self.config.spool.directory, &self.config.state_directory);
+            let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
+            let stop = stop.clone();
+            tasks.spawn(async move { host::run(&config, machine, spool, stamper, clock, stop).await });
+        }
         if let Some(config) = self.config.local_api.clone() {
             let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
             let stop = stop.clone();
@@ -141,20 +166,21 @@ impl Agent {
             self.time.clone(),
             stop.clone(),
         ));
-        tasks
+        (tasks, cameras)
     }
 
-    /// The way to the hub, and what belongs to it.
-    fn uplink(&self, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    /// The way to the hub, and what belongs to it; and its condition.
+    fn uplink(&self, cameras: Cameras, stop: &watch::Receiver<bool>) -> (JoinSet<()>, watch::Receiver<UplinkStatus>) {
         let mut tasks = JoinSet::new();
         let (to_desk, commands) = mpsc::channel(COMMANDS_MAX);
         let (status, shown) = watch::channel(UplinkStatus::default());
+        let condition = shown.clone();
         let desk = CommandDesk::open(
             &self.config.state_directory,
             self.spool.clone(),
             self.stamper.clone(),
             self.clock.clone(),
-            HashMap::new(),
+            cameras,
         );
         tasks.spawn(desk.run(commands, stop.clone()));
 
@@ -188,13 +214,13 @@ impl Agent {
             let (spool, shown, stop) = (spool.clone(), shown.clone(), status_stop.clone());
             async move { status::serve(&path, node, clock, spool, shown, stop).await }
         }));
-        tasks
+        (tasks, condition)
     }
 
-    /// Tell the hub that this is a stop in order; if it is there, give it a moment to take it.
-    async fn last_event(&self) {
+    /// Keep that this is a stop in order; if the hub is there, give it a moment to take it.
+    async fn last_event(&self, connected: bool) {
         let mut state = self.spool.state();
-        if !say(&self.spool, &self.stamper, EventBody::Stopping {}).await {
+        if !say(&self.spool, &self.stamper, EventBody::Stopping {}).await || !connected {
             return;
         }
         let sent = state.wait_for(|state| state.stream(Stream::Event).owed.is_empty());

@@ -117,7 +117,7 @@ mod tests {
         let text = fs::read_to_string(directory.path().join("commands")).unwrap();
         assert_eq!(text.lines().count(), IDS_MAX);
         fs::write(directory.path().join("commands"), format!("rubbish\n\u{0}\n{}", &text[..100])).unwrap();
-        assert_eq!(KnownIds::open(directory.path()).ids.len(), 3);
+        assert_eq!(KnownIds::open(directory.path()).ids.len(), 2, "two whole lines of 39 bytes");
     }
 
     #[test]

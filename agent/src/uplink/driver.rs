@@ -170,7 +170,7 @@ impl<B: Buffer> Driver<B> {
                 Wake::Stop => return self.goodbye().await,
                 Wake::Spool => {
                     let state = spool.borrow_and_update().clone();
-                    self.events.push_back(Event::Spool(state));
+                    self.events.push_back(Event::Spool(Box::new(state)));
                 }
                 Wake::Link(event) => self.linked(event),
                 Wake::Read(ticket, prepared) => self.publish(ticket, prepared),

@@ -233,7 +233,7 @@ impl Pump {
                 }
             }
             Event::Incoming(Packet::SubAck(suback)) => {
-                if suback.return_codes.iter().any(|code| *code == SubscribeReasonCode::Failure) {
+                if suback.return_codes.contains(&SubscribeReasonCode::Failure) {
                     return Some(LinkEvent::Down("the hub refused the subscription to ack or cmd".to_string()));
                 }
                 Some(LinkEvent::Connected { session_present: self.session_present })

@@ -204,7 +204,7 @@ impl Scheduler {
     pub fn handle(&mut self, now: Moment, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Spool(state) => self.spool_changed(state),
+            Event::Spool(state) => self.spool_changed(*state),
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
             Event::Sent(ticket, outcome) => self.sent(now, ticket, outcome, &mut actions),
@@ -317,7 +317,10 @@ impl Scheduler {
         let timeout = self.ack_timeout;
         let late = |flight: &Flight| flight.pub_acked_at.is_some_and(|at| now.since(at) >= timeout);
         let tickets: Vec<Ticket> = self.flights.iter().filter(|(_, f)| late(f)).map(|(ticket, _)| *ticket).collect();
-        let images_late = self.works.iter_mut().fold(false, |any, work| work.images.expire(now, timeout) || any);
+        let mut images_late = false;
+        for work in &mut self.works {
+            images_late |= work.images.expire(now, timeout);
+        }
         if !tickets.is_empty() || images_late {
             self.ack_timeout = (timeout * 2).min(ACK_TIMEOUT_MAX);
         }

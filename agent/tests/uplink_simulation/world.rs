@@ -274,7 +274,7 @@ impl World {
         let streams = [0, 1, 2, 3].map(status);
         let state =
             SpoolState { epoch: EPOCH, generation: self.generation, streams, disk_full: false, previous: vec![] };
-        self.tell(Event::Spool(state));
+        self.tell(Event::Spool(Box::new(state)));
     }
 
     fn perform(&mut self, action: Action) {

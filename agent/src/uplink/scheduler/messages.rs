@@ -31,7 +31,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub enum Event {
     /// The spool's state changed (or is there for the first time).
-    Spool(SpoolState),
+    Spool(Box<SpoolState>),
     /// CONNACK and SUBACK came.
     Connected,
     /// The connection ended, or could not be made.

@@ -93,7 +93,7 @@ impl Bench {
             disk_full: false,
             previous: self.old.clone(),
         };
-        self.handle(Event::Spool(state));
+        self.handle(Event::Spool(Box::new(state)));
         self
     }
 
