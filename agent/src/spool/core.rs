@@ -66,6 +66,8 @@ pub(crate) struct Core {
     /// Numbers of a failed group were given up, and the witness does not say so yet. The mark must not pass them before
     /// it does: they would be taken for damage.
     pub(super) burnt: bool,
+    /// There was not a byte of space to open it with: only the witness was read, and everything is refused.
+    pub(super) unopened: bool,
     pub(super) image_bytes: u64,
     /// Image files whose numbers are acknowledged or lost; deleted after the witness says so.
     pub(super) unlink: Vec<String>,
@@ -81,6 +83,11 @@ pub(crate) struct Core {
     pub(super) new_epoch_begun: bool,
     /// When rows were last looked after.
     pub(super) tended: Moment,
+}
+
+/// Why an unopened spool refuses.
+pub(super) fn unopened() -> StoreError {
+    StoreError::Full("the spool waits for space to open".to_string())
 }
 
 /// Where a stream stands in arrays.
@@ -133,8 +140,10 @@ impl Core {
     /// Commit a group; one answer for each record, in order.
     pub fn commit(&mut self, records: &[Prepared]) -> Vec<Result<Appended, AppendError>> {
         let mut answers: Vec<Option<Result<Appended, AppendError>>> = records.iter().map(|_| None).collect();
-        let mut outcome = self.try_commit(records, &mut answers, true);
-        if let Err(StoreError::Full(text)) = &outcome {
+        let mut outcome = if self.unopened { Err(unopened()) } else { self.try_commit(records, &mut answers, true) };
+        if let Err(StoreError::Full(text)) = &outcome
+            && !self.unopened
+        {
             tracing::warn!(error = text, "the disk is full: making room");
             outcome = self.make_room().and_then(|()| self.try_commit(records, &mut answers, true));
         }
@@ -196,9 +205,14 @@ impl Core {
         let written = self.write(records, &chosen);
         if let Err(error) = written {
             // Whatever became of these databases is found out by reading them anew.
-            for stream in STREAMS {
-                if self.in_doubt[at(stream)].is_some() {
-                    self.close_head(stream);
+            for stream in STREAMS.into_iter().filter(|stream| self.in_doubt[at(*stream)].is_some()).collect::<Vec<_>>()
+            {
+                self.close_head(stream);
+                // One that opens and reads well and cannot be written to would fail for ever: the next head is another.
+                if matches!(error, StoreError::Damaged(_))
+                    && let Err(error) = self.seal(stream)
+                {
+                    tracing::warn!(%error, %stream, "the damaged head could not be sealed yet");
                 }
             }
             return Err(error);

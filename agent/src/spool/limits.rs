@@ -16,7 +16,7 @@ use simpul_wire::Stream;
 use simpul_wire::event::{EventBody, EventRecord, Loss, LossReason, SpoolCondition};
 use simpul_wire::image::ImageMeta;
 
-use super::core::{Core, STREAMS, at};
+use super::core::{Core, STREAMS, at, unopened};
 use super::disk::StoreError;
 use super::packet::walk;
 use super::prepare::Prepared;
@@ -323,6 +323,14 @@ impl Core {
     }
 
     fn look_after(&mut self) -> Result<(), StoreError> {
+        if self.unopened {
+            let now = self.clock.now();
+            if now.since(self.tended) < UNEASY {
+                return Ok(());
+            }
+            self.tended = now;
+            self.try_to_open()?;
+        }
         self.mend()?;
         if self.disk_full {
             self.restore_ballast();
@@ -357,6 +365,9 @@ impl Core {
 
     /// Close in order. Nothing may be asked of the core afterwards.
     pub fn close_in_order(&mut self) -> Result<(), StoreError> {
+        if self.unopened {
+            return Err(unopened());
+        }
         self.mend()?;
         self.declare()?;
         self.open.clear();

@@ -33,29 +33,23 @@ impl Core {
     /// Open or create the spool.
     pub fn open(disk: Box<dyn Disk>, config: SpoolConfig, clock: Clock) -> Result<(Core, OpenReport), StoreError> {
         let mut core = Core::blank(disk, config, clock);
-        let recovered = match core.recover() {
-            Err(StoreError::Full(text)) => {
-                // sled refuses to open without space; this is what the ballast is for.
-                tracing::warn!(error = text, "the disk is full: opening with the ballast's space");
-                core.disk.set_ballast(0)?;
-                core = Core::blank(core.disk, core.config, core.clock);
-                core.note_disk_full();
-                core.recover()
-            }
-            recovered => recovered,
-        };
-        let (new_boot, clean) = recovered?;
-        let ballast = core.config.ballast_bytes;
-        if core.disk.ballast_bytes() != ballast
-            && let Err(error) = core.disk.set_ballast(ballast)
-        {
-            tracing::warn!(%error, "no room for the ballast");
+        let mut recovered = core.recover();
+        if let Err(StoreError::Full(text)) = &recovered {
+            // sled refuses to open without space; this is what the ballast is for.
+            tracing::warn!(error = text, "the disk is full: opening with the ballast's space");
+            core.disk.set_ballast(0)?;
+            core.reset();
             core.note_disk_full();
+            recovered = core.recover();
         }
-        if let Err(error) = core.save_witness(false).and_then(|()| core.declare()).and_then(|()| core.reclaim()) {
-            // Nothing new is accepted before it works again; what is here can be sent meanwhile.
-            tracing::error!(%error, "the spool opened, but cannot write");
-        }
+        let (new_boot, clean) = match recovered {
+            Ok(found) => {
+                core.settle_in();
+                found
+            }
+            Err(StoreError::Full(_)) => core.see_only_the_witness()?,
+            Err(other) => return Err(other),
+        };
         let report = OpenReport { boot: core.boot, new_boot, clean, notes: std::mem::take(&mut core.notes) };
         Ok((core, report))
     }
@@ -78,6 +72,7 @@ impl Core {
             open: Default::default(),
             in_doubt: Default::default(),
             burnt: false,
+            unopened: false,
             image_bytes: 0,
             unlink: Vec::new(),
             events: Default::default(),
@@ -92,6 +87,76 @@ impl Core {
         }
     }
 
+    /// Forget what a failed recovery found.
+    fn reset(&mut self) {
+        (self.boot, self.generation, self.next_database, self.witness_count) = (1, None, 1, 0);
+        (self.keys, self.in_doubt, self.burnt, self.image_bytes) = (Keys::default(), Default::default(), false, 0);
+        (self.meta, self.new_epoch_begun) = (None, false);
+        self.eras.clear();
+        self.open.clear();
+        self.unlink.clear();
+        self.events.clear();
+        self.notes.clear();
+    }
+
+    /// Not a byte is left, and the ballast is spent: the spool boots all the same, refuses everything, and opens as soon
+    /// as there is space.
+    fn see_only_the_witness(&mut self) -> Result<(bool, bool), StoreError> {
+        tracing::error!("the disk is full to the last byte: the spool waits for space");
+        self.reset();
+        self.unopened = true;
+        self.note_disk_full();
+        match Witness::load(self.disk.as_ref())? {
+            Some(witness) => Ok((self.take_witness(&witness), witness.clean)),
+            None => {
+                self.eras.push(Era::new(random_epoch()?));
+                Ok((true, true))
+            }
+        }
+    }
+
+    /// Try again to open what could not be opened for want of space.
+    pub(super) fn try_to_open(&mut self) -> Result<(), StoreError> {
+        self.reset();
+        if let Err(error) = self.recover() {
+            self.see_only_the_witness()?;
+            return Err(error);
+        }
+        self.unopened = false;
+        self.say(SpoolCondition::DiskFull, None, "the disk was full to the last byte at the start".to_string());
+        self.settle_in();
+        Ok(())
+    }
+
+    /// What follows a recovery, and may fail: nothing new is accepted before the witness can be written.
+    fn settle_in(&mut self) {
+        let ballast = self.config.ballast_bytes;
+        if self.disk.ballast_bytes() != ballast
+            && let Err(error) = self.disk.set_ballast(ballast)
+        {
+            tracing::warn!(%error, "no room for the ballast");
+            self.note_disk_full();
+        }
+        if let Err(error) = self.save_witness(false).and_then(|()| self.declare()).and_then(|()| self.reclaim()) {
+            tracing::error!(%error, "the spool opened, but cannot write");
+        }
+    }
+
+    /// Take over what the witness says. Returns whether the machine booted since.
+    fn take_witness(&mut self, witness: &Witness) -> bool {
+        self.witness_count = witness.count;
+        self.generation = witness.generation;
+        self.next_database = witness.next_database;
+        let new_boot = witness.boot_id != self.boot_id || self.boot_id.is_empty();
+        self.boot = if new_boot { witness.boot.saturating_add(1) } else { witness.boot };
+        for book in &witness.epochs {
+            let mut rows = STREAMS.iter().zip(&book.rows).map(|(stream, row)| Row::from_book(book.epoch, *stream, row));
+            let mut next = |stream| rows.next().unwrap_or_else(|| Row::new(book.epoch, stream));
+            self.eras.push(Era { epoch: book.epoch, rows: STREAMS.map(&mut next) });
+        }
+        new_boot
+    }
+
     fn recover(&mut self) -> Result<(bool, bool), StoreError> {
         let witness = Witness::load(self.disk.as_ref())?;
         let mark = Mark::load(self.disk.as_ref())?;
@@ -102,17 +167,8 @@ impl Core {
             self.finish_epochs(if fresh { None } else { Some("no whole witness was found beside the databases") })?;
             return Ok((true, fresh));
         };
-        self.witness_count = witness.count;
-        self.generation = witness.generation;
-        self.next_database = witness.next_database;
-        let new_boot = witness.boot_id != self.boot_id || self.boot_id.is_empty();
-        self.boot = if new_boot { witness.boot.saturating_add(1) } else { witness.boot };
+        let new_boot = self.take_witness(&witness);
         let cloned = matches!((witness.serial, self.serial), (Some(then), Some(now)) if then != now);
-        for book in &witness.epochs {
-            let mut rows = STREAMS.iter().zip(&book.rows).map(|(stream, row)| Row::from_book(book.epoch, *stream, row));
-            let mut next = |stream| rows.next().unwrap_or_else(|| Row::new(book.epoch, stream));
-            self.eras.push(Era { epoch: book.epoch, rows: STREAMS.map(&mut next) });
-        }
         let mut head_keys = Vec::new();
         for era in 0..self.eras.len() {
             for stream in STREAMS {

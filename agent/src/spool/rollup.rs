@@ -27,11 +27,14 @@ struct Bucket {
 /// Boot and clock offset: points of one block share them, else their wall times would shift.
 type Time = (u32, Option<i64>);
 
+/// The buckets of one series, by time.
+type Buckets = BTreeMap<u64, Bucket>;
+
 /// Collects readings.
 #[derive(Default)]
 pub(crate) struct RollUp {
     bases: BTreeMap<Time, Stamp>,
-    series: BTreeMap<Time, BTreeMap<(Label, u8), BTreeMap<u64, Bucket>>>,
+    series: BTreeMap<Time, BTreeMap<(Label, u8), Buckets>>,
     points: usize,
 }
 

@@ -9,7 +9,7 @@ use simpul_wire::image::ImagePart;
 use simpul_wire::{Epoch, SeqRange, Stream};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
-use super::core::Core;
+use super::core::{Core, unopened};
 use super::disk::StoreError;
 use super::prepare::Prepared;
 use super::{AppendError, Appended, SpoolError, SpoolState, Stored};
@@ -124,6 +124,9 @@ impl Group {
     fn take(&mut self, core: &mut Core, queued: Queued) {
         let own = core.eras[core.era()].epoch;
         self.places.push(queued.place);
+        if core.unopened {
+            return self.refuse(queued.command);
+        }
         match queued.command {
             Command::Append(record, reply) => {
                 self.records.push(*record);
@@ -145,6 +148,21 @@ impl Group {
                 self.changed = true;
                 self.settled.push((reply, core.hub(&hub).map_err(SpoolError::from)));
             }
+            Command::Close(reply) => self.close = Some(reply),
+        }
+    }
+
+    /// The spool waits for space to open: appends are answered by the commit, the rest here.
+    fn refuse(&mut self, command: Command) {
+        let why = || SpoolError::from(unopened());
+        match command {
+            Command::Append(record, reply) => {
+                self.records.push(*record);
+                self.waiting.push(reply);
+            }
+            Command::Read { reply, .. } => drop(reply.send(Err(why()))),
+            Command::ReadPart { reply, .. } => drop(reply.send(Err(why()))),
+            Command::Acknowledge(_, reply) | Command::Hub(_, reply) => self.settled.push((reply, Err(why()))),
             Command::Close(reply) => self.close = Some(reply),
         }
     }
