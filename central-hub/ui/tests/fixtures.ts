@@ -85,6 +85,7 @@ export function service(code: string, village: NodeView, now_ms: number, change:
     last_at_ms: now_ms - 2 * MINUTE,
     nodes_live: village.liveness === 'live' ? 1 : 0,
     nodes_total: 1,
+    backlog_records: village.streams.find((each) => each.stream === 'service')?.backlog_records ?? null,
     estimated: 0,
     simulated: false,
     nodes: [village.id],
@@ -104,8 +105,12 @@ function hub(now_ms: number): Overview['hub'] {
     free_bytes: 212_400_000_000,
     days_left: 143.2,
     aside_count: 0,
+    rollup_lag_batches: 0,
+    mqtt_ready: true,
     withholding: false,
     last_backup_ms: now_ms - 7 * 3_600_000,
+    incoming_dropped: 0,
+    quarantined: null,
   };
 }
 

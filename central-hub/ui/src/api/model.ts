@@ -1,8 +1,9 @@
-// What the hub's API says. One interface a schema of its OpenAPI document, same names, same fields.
+// What the hub's API says: one interface a struct of central-hub/src/view/model.rs, same names, same fields (a test
+// compares them).
 // Times are Unix milliseconds UTC, ages seconds; unknown is null, never 0.
 
 export type Liveness = 'live' | 'late' | 'silent' | 'never';
-export type Dating = 'clock' | 'anchor' | 'estimated' | 'undated';
+export type DatingView = 'clock' | 'anchor' | 'estimated' | 'undated';
 
 export interface Overview {
   now_ms: number;
@@ -64,7 +65,7 @@ export interface SnapshotView {
   node: string;
   camera: string;
   at_ms: number;
-  dating: Dating;
+  dating: DatingView;
   age_s: number;
   received_ms: number;
   width: number;
@@ -93,6 +94,7 @@ export interface ServiceView {
   last_at_ms: number;
   nodes_live: number;
   nodes_total: number;
+  backlog_records: number | null;
   estimated: number;
   simulated: boolean;
   nodes: string[];
@@ -104,7 +106,7 @@ export interface EventView {
   epoch: string;
   seq: number;
   at_ms: number;
-  dating: Dating;
+  dating: DatingView;
   received_ms: number;
   kind: string;
   severity: string;
@@ -122,6 +124,10 @@ export interface HubView {
   free_bytes: number;
   days_left: number | null;
   aside_count: number;
+  rollup_lag_batches: number;
+  mqtt_ready: boolean;
   withholding: boolean;
   last_backup_ms: number | null;
+  incoming_dropped: number;
+  quarantined: string | null;
 }

@@ -23,3 +23,17 @@ export function backup_overdue(hub: HubView, now_ms: number): boolean {
 export function days_short(hub: HubView): boolean {
   return hub.days_left !== null && hub.days_left < DAYS_SHORT;
 }
+
+export interface HubAlert {
+  kind: 'withholding' | 'mqtt_down' | 'quarantined';
+  /** The hub's own words, if it has any. */
+  detail: string | null;
+}
+
+export function hub_alerts(hub: HubView): HubAlert[] {
+  const alerts: HubAlert[] = [];
+  if (hub.withholding) alerts.push({ kind: 'withholding', detail: null });
+  if (!hub.mqtt_ready) alerts.push({ kind: 'mqtt_down', detail: null });
+  if (hub.quarantined !== null) alerts.push({ kind: 'quarantined', detail: hub.quarantined });
+  return alerts;
+}

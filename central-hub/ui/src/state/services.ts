@@ -19,7 +19,15 @@ export interface ServiceGroup {
   last_at_ms: number;
   estimated: number;
   coverage: Coverage;
+  pending: Pending;
   nodes: string[];
+}
+
+/** Service records that the villages' nodes still hold: the counts will grow by them. */
+export interface Pending {
+  records: number;
+  /** Some node never said: there may be more. */
+  unknown: boolean;
 }
 
 /** Nodes behind these rows: each village once, however many services it reports. */
@@ -32,6 +40,13 @@ export function coverage(rows: readonly ServiceView[]): Coverage {
     sum.total += village.total;
   }
   return sum;
+}
+
+/** A village's backlog is of all its services: each village counts once. */
+export function pending(rows: readonly ServiceView[]): Pending {
+  const villages = new Map(rows.map((row) => [row.village_code, row.backlog_records]));
+  const said = [...villages.values()];
+  return { records: said.reduce<number>((sum, records) => sum + (records ?? 0), 0), unknown: said.includes(null) };
 }
 
 export function group_services(services: readonly ServiceView[], simulated: boolean): ServiceGroup[] {
@@ -53,6 +68,7 @@ export function group_services(services: readonly ServiceView[], simulated: bool
       last_at_ms: rows.reduce((last, row) => Math.max(last, row.last_at_ms), 0),
       estimated: rows.reduce((sum, row) => sum + row.estimated, 0),
       coverage: coverage(rows),
+      pending: pending(rows),
       nodes: [...new Set(rows.flatMap((row) => row.nodes))].sort(),
     }));
 }
@@ -87,12 +103,13 @@ export function villages_without_data(services: readonly ServiceView[], nodes: r
 export function service_sums(
   services: readonly ServiceView[],
   simulated: boolean,
-): { counted: number; visits_served: number; coverage: Coverage } | null {
+): { counted: number; visits_served: number; coverage: Coverage; pending: Pending } | null {
   const rows = services.filter((row) => row.simulated === simulated);
   if (rows.length === 0) return null;
   return {
     counted: rows.reduce((sum, row) => sum + row.counted, 0),
     visits_served: rows.reduce((sum, row) => sum + row.visits_served, 0),
     coverage: coverage(rows),
+    pending: pending(rows),
   };
 }

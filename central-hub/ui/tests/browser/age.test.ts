@@ -160,7 +160,7 @@ describe('images', () => {
     expect(await tile('baru').getAttribute('data-picture')).toBe('current');
     expect(await tile('baru').locator('img').evaluate((image: HTMLImageElement) => image.naturalWidth)).toBe(640);
     expect(await tile('lama').innerText()).toMatch(/Lama · 6 mnt/);
-    expect(await tile('lama').locator('img').evaluate((image) => getComputedStyle(image).filter)).toContain('grayscale');
+    expect(await tile('lama').locator('img').evaluate((image) => getComputedStyle(image.parentElement ?? image).filter)).toContain('grayscale');
     expect(await tile('usang').innerText()).toMatch(/Gambar terlalu lama\s+Terakhir 08:34, 1 jam 6 mnt lalu/);
     expect(await tile('usang').locator('img').count()).toBe(0);
     const signs = new Set<string>();
@@ -188,6 +188,7 @@ describe('images', () => {
     id = 11;
     hub.say('changed');
     await page.waitForSelector('img[src="/api/v1/snapshots/11/image"]');
+    for (const each of [10, 11]) expect(hub.looks.filter((look) => look === each), 'the hub logs every look').toHaveLength(1);
     expect(await page.locator('body').getAttribute('data-blanked')).toBeNull();
     await close();
   });

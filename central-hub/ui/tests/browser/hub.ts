@@ -10,7 +10,7 @@ import { scene_png } from './scene';
 
 const DIST = join(import.meta.dirname, '../../dist');
 const TYPES: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
-const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /** How the API behaves: as it should, accepting and never answering, failing, or asking for a token. */
 export type Mood = 'well' | 'hangs' | 'fails' | 'garbled' | 'locked';
@@ -22,6 +22,8 @@ export class PlayedHub {
   posts: { path: string; body: unknown }[] = [];
   post_status = 204;
   overviews_served = 0;
+  /** Ids of the images that were fetched, in order. */
+  looks: number[] = [];
   #server: Server;
   #streams = new Set<ServerResponse>();
   #shift_ms = 0;
@@ -98,7 +100,10 @@ export class PlayedHub {
       return;
     }
     const image = /^\/api\/v1\/snapshots\/(\d+)\/image$/.exec(path);
-    if (image) return void response.writeHead(200, { 'content-type': 'image/png' }).end(scene_png(Number(image[1])));
+    if (image) {
+      this.looks.push(Number(image[1]));
+      return void response.writeHead(200, { 'content-type': 'image/png', 'cache-control': 'no-store' }).end(scene_png(Number(image[1])));
+    }
     if (request.method === 'POST') return void response.writeHead(this.post_status).end();
     response.writeHead(404).end();
   }

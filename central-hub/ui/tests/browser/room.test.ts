@@ -83,7 +83,7 @@ describe('the hub', () => {
       const overview = three_nodes(now);
       return { ...overview, hub: { ...overview.hub, withholding: true } };
     });
-    const warning = page.locator('[data-part="withholding"]');
+    const warning = page.locator('[data-alert="withholding"]');
     expect(await warning.innerText()).toContain('penerimaan ditahan');
     const [warned, first] = [await warning.boundingBox(), await page.locator('[data-figure]').first().boundingBox()];
     expect(warned?.y).toBeLessThan(first?.y ?? 0);
