@@ -233,7 +233,7 @@ export function many_nodes(count: number, now_ms = NOW_MS): Overview {
     if (index % 29 === 9) return node(id, now_ms, { ...named, cameras: [camera(id, 1_000 + index, now_ms, { condition: 'black' })] });
     return node(id, now_ms, { ...named, cameras: [camera(id, 1_000 + index, now_ms, { age_s: 5 + (index % 50) })] });
   });
-  const reporting = nodes.filter((_, index) => index % 12 !== 5);
+  const reporting = nodes.filter((each, index) => index % 12 !== 5 && each.liveness !== 'never');
   const services = reporting.flatMap((each, index) => ['ktp', 'kk', 'akta', 'domisili', 'pengaduan'].map((code, place) => service(code, each, now_ms, { counted: (index * 7 + place * 3) % 40, visits_served: (index * 5 + place) % 30 })));
   return { now_ms, utc_offset_minutes: WIB, today_start_ms: TODAY_MS, district: 'Kabupaten Situbondo', nodes, services, hub: { ...hub(now_ms), sessions: count - 9, aside_count: 3 }, demo: false };
 }
