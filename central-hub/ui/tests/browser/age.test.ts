@@ -105,16 +105,17 @@ describe('unknown and zero', () => {
       ...three_nodes(now),
       nodes: [
         node('35.12.07.2003-01', now, { streams: [stream('service', { backlog_records: null, backlog_bytes: null, limit_bytes: null }), stream('event')] }),
-        node('35.12.07.2005-01', now, { liveness: 'never', last_heard_ms: null, age_s: null, version: null, epoch: null, epoch_count: 0, streams: [], cameras: [camera('35.12.07.2005-01', 1, now, { condition: null, snapshot: null })] }),
+        node('35.12.07.2005-01', now, { liveness: 'never', last_heard_ms: null, age_s: null, version: null, epoch: null, epoch_count: 0, streams: [stream('service', { backlog_records: null, backlog_bytes: null, limit_bytes: null })], cameras: [camera('35.12.07.2005-01', 1, now, { condition: null, snapshot: null })] }),
       ],
     }));
     const first = page.locator('[data-node="35.12.07.2003-01"]');
     expect(await first.locator('[data-stream="service"] [data-cell="waiting"]').innerText()).toMatch(/^–/);
     expect(await first.locator('[data-stream="event"] [data-cell="waiting"]').innerText()).toBe('0');
     const second = await page.locator('[data-node="35.12.07.2005-01"]').innerText();
-    expect(second).toContain('belum pernah terdengar');
-    expect(second).toContain('Aliran belum dilaporkan');
-    expect(second).toContain('versi agen belum diketahui');
+    expect(second).toContain('belum ada kabar');
+    expect(await page.locator('[data-node="35.12.07.2005-01"] [data-cell="lost"]').innerText()).toMatch(/^–/);
+    expect(await first.locator('[data-stream="event"] [data-cell="lost"]').innerText()).toBe('0');
+    expect(second).toContain('agen belum diketahui');
     expect(await page.locator('[data-figure="backlog"] .note').innerText()).toContain('tak diketahui di 1 simpul');
     expect(await page.locator('[data-camera="35.12.07.2005-01/depan"]').innerText()).toContain('Belum ada gambar');
     await close();
