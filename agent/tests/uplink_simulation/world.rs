@@ -449,11 +449,9 @@ impl World {
                 if parts.contains_range(whole) {
                     self.hub.store.have[at(Stream::Snapshot)].insert(SeqRange::one(seq));
                     Ack { have: RangeSet::from_iter([SeqRange::one(seq)]), ..ack(Stream::Snapshot) }
-                } else if bytes.last() == whole.last() {
+                } else {
                     let missing = parts.missing_in(whole).into_iter().collect();
                     Ack { partial: vec![PartialImage { seq, missing }], ..ack(Stream::Snapshot) }
-                } else {
-                    return;
                 }
             }
         };

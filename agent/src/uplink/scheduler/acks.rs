@@ -51,19 +51,19 @@ impl Scheduler {
             self.refused(now, place, rejected.clone(), &mut finals);
         }
         if ack.stream == Stream::Snapshot {
-            self.partial(ack.epoch, &ack.partial);
+            self.partial(now, ack.epoch, &ack.partial);
         }
         if !ack.have.is_empty() || !finals.is_empty() {
             actions.push(Action::SpoolAck(Ack { rejected: finals, partial: Vec::new(), ..ack }));
         }
     }
 
-    fn partial(&mut self, epoch: Epoch, partial: &[PartialImage]) {
+    fn partial(&mut self, now: Moment, epoch: Epoch, partial: &[PartialImage]) {
         let Self { spool, works, .. } = self;
         let Some(status) = spool.as_ref().and_then(|spool| status_of(spool, epoch, Stream::Snapshot)) else { return };
         let Some(work) = works.iter_mut().find(|work| work.epoch == epoch) else { return };
         for image in partial {
-            work.images.partial(image.seq, &image.missing, &status.owed);
+            work.images.partial(now, image.seq, &image.missing, &status.owed);
         }
     }
 

@@ -17,6 +17,10 @@ const IMAGES_MAX: usize = 32;
 /// Whole images that may wait for the hub's word before no other is begun: 16 images of 100 kB are 50 s of a slow link.
 const FINISHED_MAX: usize = 16;
 
+/// A hub that commits parts one by one says of each what is still missing; what it says of a whole image counts when no
+/// better word has come for so long.
+const PARTIAL_SETTLES: Duration = Duration::from_secs(2);
+
 /// How often an image is sent from the start after a refusal of its bytes before it is given up.
 const RESTARTS_MAX: u8 = 2;
 
@@ -37,14 +41,32 @@ struct Progress {
     to_send: RangeSet,
     flying: u32,
     finished_at: Option<Moment>,
-    /// Something of it was sent in this session.
-    touched: bool,
+    /// What the hub last said that it lacks of a whole image.
+    said_missing: Option<RangeSet>,
     refused: u8,
 }
 
 impl Progress {
     fn new(to_send: RangeSet) -> Self {
-        Progress { to_send, flying: 0, finished_at: None, touched: false, refused: 0 }
+        Progress { to_send, flying: 0, finished_at: None, said_missing: None, refused: 0 }
+    }
+
+    fn begin(&mut self, to_send: RangeSet) {
+        self.to_send = to_send;
+        self.finished_at = None;
+        self.said_missing = None;
+    }
+
+    fn settle(&mut self, now: Moment) {
+        if self.flying == 0 && self.to_send.is_empty() && self.finished_at.is_none() {
+            self.finished_at = Some(now);
+        }
+    }
+
+    /// When to send again, if the hub says no more.
+    fn expiry(&self, timeout: Duration) -> Option<Moment> {
+        let wait = if self.said_missing.is_some() { PARTIAL_SETTLES } else { timeout };
+        self.finished_at.map(|at| at + wait)
     }
 }
 
@@ -89,7 +111,6 @@ impl Images {
     /// A part of `part` bytes positions left, of an image of `length` bytes.
     pub fn sent(&mut self, seq: u64, part: SeqRange, length: u32) {
         let image = self.progress.entry(seq).or_insert_with(|| Progress::new(whole()));
-        image.touched = true;
         image.flying += 1;
         image.to_send.remove(part);
         if let Some(behind) = SeqRange::new(u64::from(length), u64::from(u32::MAX)) {
@@ -104,9 +125,7 @@ impl Images {
     pub fn delivered(&mut self, now: Moment, seq: u64) {
         if let Some(image) = self.progress.get_mut(&seq) {
             image.flying = image.flying.saturating_sub(1);
-            if image.flying == 0 && image.to_send.is_empty() {
-                image.finished_at = Some(now);
-            }
+            image.settle(now);
         }
     }
 
@@ -121,24 +140,25 @@ impl Images {
     /// A new session begins: the wait for the hub's word about whole images begins anew.
     pub fn session(&mut self, now: Moment) {
         for image in self.progress.values_mut() {
-            image.touched = false;
             image.flying = 0;
-            if image.to_send.is_empty() {
-                image.finished_at = Some(now);
-            }
+            image.finished_at = None;
+            image.settle(now);
         }
     }
 
-    /// The hub says what it lacks. While parts are still going out it says less than we know, so it counts for an
-    /// image that is wholly sent, or that nothing was sent of in this session.
-    pub fn partial(&mut self, seq: u64, missing: &RangeSet, owed: &RangeSet) {
+    /// The hub says what it lacks. While parts are going out it may have some already, from before a restart of ours:
+    /// they need not go again. Of a whole image it counts when no better word comes.
+    pub fn partial(&mut self, now: Moment, seq: u64, missing: &RangeSet, owed: &RangeSet) {
         if !owed.contains(seq) || missing.is_empty() {
             return;
         }
         let image = self.progress.entry(seq).or_insert_with(|| Progress::new(whole()));
-        if image.finished_at.is_some() || !image.touched {
-            image.to_send = missing.clone();
-            image.finished_at = None;
+        if image.finished_at.is_some() {
+            image.said_missing = Some(missing.clone());
+        } else {
+            let to_send = &image.to_send;
+            image.to_send = missing.iter().flat_map(|range| to_send.present_in(range)).collect();
+            image.settle(now);
         }
         while self.progress.len() > IMAGES_MAX {
             self.progress.pop_first();
@@ -158,32 +178,27 @@ impl Images {
     /// The hub refused the image's bytes: from the start, a few times. False when that is used up.
     pub fn restart(&mut self, seq: u64) -> bool {
         let image = self.progress.entry(seq).or_insert_with(|| Progress::new(whole()));
-        image.to_send = whole();
-        image.finished_at = None;
+        image.begin(whole());
         image.refused += 1;
         image.refused <= RESTARTS_MAX
     }
 
-    /// Whole images without the hub's word for `timeout` go again. Returns whether there was one.
+    /// Images that are wholly sent go again: what the hub lacks of them by its own word, or all when it stays silent for
+    /// `timeout`. Returns whether one met silence.
     pub fn expire(&mut self, now: Moment, timeout: Duration) -> bool {
-        let mut any = false;
+        let mut silence = false;
         for image in self.progress.values_mut() {
-            if image.finished_at.is_some_and(|at| now.since(at) >= timeout) {
-                image.to_send = whole();
-                image.finished_at = None;
-                any = true;
+            if image.expiry(timeout).is_some_and(|at| at <= now) {
+                let said = image.said_missing.take();
+                silence |= said.is_none();
+                image.begin(said.unwrap_or_else(whole));
             }
         }
-        any
+        silence
     }
 
     /// When the next image expires.
     pub fn next_expiry(&self, timeout: Duration) -> Option<Moment> {
-        self.progress.values().filter_map(|image| image.finished_at).min().map(|at| at + timeout)
-    }
-
-    /// Whether an image waits for the hub's word.
-    pub fn waiting(&self) -> bool {
-        self.progress.values().any(|image| image.finished_at.is_some())
+        self.progress.values().filter_map(|image| image.expiry(timeout)).min()
     }
 }

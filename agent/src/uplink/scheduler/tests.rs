@@ -284,9 +284,30 @@ fn an_image_resumes_where_the_hub_says() {
     }
     let missing = RangeSet::from_iter([range(4_096, 5_095)]);
     bench.handle(Event::Acked(Ack { partial: vec![PartialImage { seq: 3, missing }], ..empty_ack(Stream::Snapshot) }));
+    assert!(bench.asks.is_empty(), "the word on the last part may still be on its way");
+    bench.pass(2_000);
     let Some(Action::ReadPart { seq: 3, offset: 4_096, bytes_max: 1_000, .. }) = bench.asks.last() else {
         panic!("{:?}", bench.asks);
     };
+}
+
+#[test]
+fn after_a_restart_an_image_goes_on_where_the_hub_has_it_to() {
+    let mut bench = Bench::new(Bench::settings());
+    bench.owe(Stream::Snapshot, range(3, 3)).spool().session();
+    let (ticket, ..) = bench.publish(90_000);
+    bench.handle(Event::PubAcked(ticket));
+    // What the question below was asked for before the hub's word came is sent; then it counts.
+    let missing = RangeSet::from_iter([range(60_000, 89_999)]);
+    bench.handle(Event::Acked(Ack { partial: vec![PartialImage { seq: 3, missing }], ..empty_ack(Stream::Snapshot) }));
+    let mut offsets = Vec::new();
+    while let Some(Action::ReadPart { offset, .. }) = bench.asks.last() {
+        offsets.push(*offset);
+        let (ticket, ..) = bench.publish(90_000);
+        bench.now_ms += 20;
+        bench.handle(Event::PubAcked(ticket));
+    }
+    assert!(offsets[1] == 60_000 && offsets[1..].iter().all(|offset| *offset >= 60_000), "{offsets:?}");
 }
 
 #[test]
