@@ -1,5 +1,9 @@
 //! The agent's program as technicians meet it: exit codes, status, a stop in order.
-#![allow(clippy::disallowed_methods, reason = "deadlines of a test against a real process")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test against a real process: deadlines, and helpers that fail loudly"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,6 +1,10 @@
 //! The uplink against a real broker (Debian's mosquitto) over TLS with client certificates: spool, scheduler, driver
 //! and adapter as they ship, with a hub of the test's own behind the broker.
-#![allow(clippy::disallowed_methods, reason = "deadlines of a test against a real process")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test against a real process: deadlines, and helpers that fail loudly"
+)]
 
 #[path = "uplink_mosquitto/district.rs"]
 mod district;

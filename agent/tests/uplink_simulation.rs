@@ -1,6 +1,7 @@
 //! Promise 3 in simulated time: the scheduler against a slow link, a hub with interval sets, lost acknowledgements,
 //! cut connections, bad records and a restored hub. Nothing is missing, nothing is stuck, and what is fresh arrives
 //! within the goal while a large backlog drains behind it.
+#![allow(clippy::unwrap_used, reason = "a test's world fails loudly")]
 
 #[path = "uplink_simulation/world.rs"]
 mod world;
