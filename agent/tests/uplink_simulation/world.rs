@@ -333,11 +333,7 @@ impl World {
                 let generation = self.hub.generation;
                 self.tell(Event::Hub(HubState { generation, backed_up: Vec::new(), wall_ms: None }));
             }
-            Happening::Downlink(ack) => {
-                if self.connected {
-                    self.tell(Event::Acked(ack));
-                }
-            }
+            Happening::Downlink(ack) if self.connected => self.tell(Event::Acked(ack)),
             Happening::StoredAck(ack) => self.store_ack(ack),
             Happening::StoredHub(hub) => self.change_generation(hub.generation),
             Happening::Backup => self.hub.backup = self.hub.store.clone(),
