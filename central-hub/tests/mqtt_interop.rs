@@ -1,5 +1,6 @@
 //! MQTT 3.1.1 as clients in the field expect it: the cases of the Eclipse Paho interoperability tests, in our own
 //! words, within the topics that our access rules allow.
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 mod mqtt_support;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Raw probes with the exact reaction: what a hostile, broken or slow client gets, and that the others do not notice.
+#![allow(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 mod mqtt_support;
 use std::collections::VecDeque;
