@@ -86,7 +86,8 @@ async fn more_watchers_than_there_are_places_are_told_so() {
         assert_eq!(response.status(), StatusCode::OK);
         watching.push(response);
     }
-    let refused = error(hub.get("/api/v1/live").await);
+    let refused = timeout(SOON, hub.get("/api/v1/live")).await.expect("no place, so no stream");
+    let refused = error(refused);
     let message = "128 pages watch already: close some, or ask again later";
     assert_eq!(refused, (503, "too_many_viewers".into(), message.into()));
     watching.pop();
