@@ -101,7 +101,9 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     tracing::info!("stopping");
     sources_stop.send_replace(true);
     join(&mut sources, SOURCES_CLOSE_MAX, "the sources").await;
-    agent.last_event(shown.borrow().up).await;
+    // Let go of the status before waiting: the uplink writes it on this same thread.
+    let connected = shown.borrow().up;
+    agent.last_event(connected).await;
     uplink_stop.send_replace(true);
     join(&mut uplink, UPLINK_CLOSE_MAX, "the uplink").await;
     clock::save(&directory, &agent.time);
