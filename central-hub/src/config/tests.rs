@@ -77,8 +77,8 @@ fn each_bad_value_is_refused_with_its_exact_error() {
             "store.snapshot_retention_days = 0: a whole number from 1 to 365 is allowed; correct it",
         ),
         (
-            "[demo]\nfibre_control = \"http://10.0.0.1:9000\"",
-            "demo.fibre_control = \"http://10.0.0.1:9000\": only http://127.0.0.1:port or http://[::1]:port is allowed; \
+            "[demo]\nfibre_control = \"http://192.0.2.1:9000\"",
+            "demo.fibre_control = \"http://192.0.2.1:9000\": only http://127.0.0.1:port or http://[::1]:port is allowed; \
              leave it out: only the demo sets it",
         ),
         (
