@@ -185,6 +185,24 @@ export function three_nodes(now_ms = NOW_MS): Overview {
   };
 }
 
+/** Registered and never heard from, as the hub says it: every stream there, nothing known of any. */
+export function never_heard(id: string, now_ms: number): NodeView {
+  const unknown = { have_records: 0, backlog_records: null, backlog_bytes: null, limit_bytes: null };
+  return node(id, now_ms, {
+    village_code: null,
+    liveness: 'never',
+    connected: false,
+    last_heard_ms: null,
+    age_s: null,
+    interval_s: null,
+    version: null,
+    epoch: null,
+    epoch_count: 0,
+    streams: ['service', 'event', 'reading', 'snapshot'].map((name) => stream(name, unknown)),
+    cameras: [],
+  });
+}
+
 /** The demo as it starts: three nodes, all well, all of it simulated. */
 export function demo_nodes(now_ms = NOW_MS): Overview {
   const names: [string, string, string][] = [

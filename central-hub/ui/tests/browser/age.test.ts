@@ -112,7 +112,7 @@ describe('unknown and zero', () => {
     expect(await first.locator('[data-stream="service"] [data-cell="waiting"]').innerText()).toMatch(/^–/);
     expect(await first.locator('[data-stream="event"] [data-cell="waiting"]').innerText()).toBe('0');
     const second = await page.locator('[data-node="35.12.07.2005-01"]').innerText();
-    expect(second).toContain('belum ada kabar');
+    expect(second).toContain('tanpa kabar');
     expect(await page.locator('[data-node="35.12.07.2005-01"] [data-cell="lost"]').innerText()).toMatch(/^–/);
     expect(await first.locator('[data-stream="event"] [data-cell="lost"]').innerText()).toBe('0');
     expect(second).toContain('agen belum diketahui');

@@ -3,7 +3,7 @@
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { demo_nodes, many_nodes, three_nodes } from '../fixtures';
+import { demo_nodes, many_nodes, never_heard, three_nodes } from '../fixtures';
 import { images_shown, launch, open_room, PHONE } from './screen';
 
 let browser: Browser;
@@ -158,6 +158,21 @@ describe('screens', () => {
     const { page, close } = await open_room(browser, three_nodes);
     await images_shown(page);
     expect(await page.evaluate(() => document.documentElement.scrollHeight)).toBeLessThanOrEqual(1080);
+    await close();
+  });
+
+  it.each(sizes)('$width x $height keeps every card inside its frame', async (viewport) => {
+    const { page, close } = await open_room(browser, (now) => {
+      const overview = three_nodes(now);
+      return { ...overview, nodes: [...overview.nodes, never_heard('35.12.07.2004-01', now)] };
+    }, { viewport });
+    const outside = await page.evaluate(() =>
+      [...document.querySelectorAll('article')].flatMap((card) => {
+        const right = card.getBoundingClientRect().right;
+        return [...card.querySelectorAll('*:not(.hidden-text):not(.detail)')].filter((part) => part.getBoundingClientRect().right > right + 0.5).map((part) => `${card.dataset['node']}: ${part.textContent}`);
+      }),
+    );
+    expect(outside).toEqual([]);
     await close();
   });
 
