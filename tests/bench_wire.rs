@@ -17,7 +17,7 @@ const METRICS: [&str; 20] = [
     "memory_used",
     "disk_free",
     "card_written",
-    "fsync_latency",
+    "card_sync",
     "temperature",
     "supply_voltage",
     "battery_voltage",

@@ -265,8 +265,8 @@ fn numbers_never_move() {
     let metrics = metrics::KNOWN.iter().map(|(number, name)| format!("{number} {name}")).collect::<Vec<_>>().join(", ");
     assert_eq!(
         metrics,
-        "0 cpu_used, 1 memory_used, 2 disk_free, 3 card_written, 4 fsync_latency, 5 temperature, 6 undervoltage, \
-         7 link_received, 8 link_sent, 9 link_up, 10 supply_voltage, 11 battery_voltage, 12 optics.0.rx_power, \
+        "0 cpu_used, 1 memory_used, 2 disk_free, 3 card_written, 4 card_sync, 5 temperature, 6 undervoltage, \
+         7 link_received, 8 link_sent, 9 link_carrier, 10 supply_voltage, 11 battery_voltage, 12 optics.0.rx_power, \
          13 optics.0.tx_power, 14 optics.0.tx_bias, 15 optics.0.temperature, 16 optics.0.supply, 17 optics.1.rx_power, \
          18 optics.1.tx_power, 19 optics.1.tx_bias, 20 optics.1.temperature, 21 optics.1.supply"
     );

@@ -1,7 +1,7 @@
 //! A real hub: its configuration, its process, its API.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,6 +75,16 @@ impl Hub {
         crate::install_crypto();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
         Ok(Hub { directory: directory.to_owned(), mqtt, web, client, process: None })
+    }
+
+    /// Let its MQTT server listen on another of this machine's addresses.
+    pub fn listen_on(&mut self, host: IpAddr) -> anyhow::Result<()> {
+        let path = self.directory.join("hub.toml");
+        let (before, after) = (self.mqtt, SocketAddr::new(host, self.mqtt.port()));
+        let text = fs::read_to_string(&path)?.replace(&before.to_string(), &after.to_string());
+        fs::write(&path, text)?;
+        self.mqtt = after;
+        Ok(())
     }
 
     /// Start its process and wait until it says that it is ready.

@@ -6,6 +6,8 @@ pub mod font;
 pub mod http;
 pub mod hub;
 pub mod loop_disk;
+pub mod memory;
+pub mod namespace;
 pub mod node;
 pub mod pki;
 pub mod ports;

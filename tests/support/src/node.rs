@@ -1,7 +1,7 @@
 //! A real agent: its configuration, its process, its local API.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +30,12 @@ pub struct NodeSettings {
     pub reconnect_max: &'static str,
     /// Time between two pictures.
     pub camera_interval: &'static str,
+    /// Where its local API listens.
+    pub api_host: IpAddr,
+    /// More keys for the uplink.
+    pub uplink_more: String,
+    /// More keys for the camera.
+    pub camera_more: String,
     /// More lines for the configuration's end.
     pub more: String,
 }
@@ -40,6 +46,9 @@ impl Default for NodeSettings {
             state_interval: "1 s",
             reconnect_max: "500 ms",
             camera_interval: "1 s",
+            api_host: Ipv4Addr::LOCALHOST.into(),
+            uplink_more: String::new(),
+            camera_more: String::new(),
             more: "[host]\nenabled = false\n".to_owned(),
         }
     }
@@ -52,6 +61,8 @@ pub struct Node {
     directory: PathBuf,
     api: SocketAddr,
     client: reqwest::Client,
+    program: Option<PathBuf>,
+    prefix: Vec<String>,
     process: Option<Process>,
 }
 
@@ -72,19 +83,25 @@ impl Node {
         write_secret(&directory.join("node.key"), &identity.key_pem)?;
         write_secret(&directory.join("local-api.token"), TOKEN)?;
         write_secret(&directory.join("camera.password"), CAMERA_PASSWORD)?;
-        let api = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
-        let NodeSettings { state_interval, reconnect_max, camera_interval, more } = settings;
+        let api = SocketAddr::new(settings.api_host, ports::free()?);
+        let NodeSettings { state_interval, reconnect_max, camera_interval, uplink_more, camera_more, more, .. } =
+            settings;
         let mut text = format!(
             "node = \"{id}\"\nclock = \"trust\"\n\n\
              [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
+<<<<<<< HEAD
              [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n\n\
              [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n"
+=======
+             [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n{uplink_more}\n\
+             [local_api]\nlisten = \"{api}\"\nrequests_per_second_max = 10000\n\n"
+>>>>>>> 020d346 (Measure the footprint on a card of its own and fresh records behind a narrow link)
         );
         if let Some(camera) = camera {
             text.push_str(&format!(
                 "[[cameras]]\nid = \"kamera-1\"\nsnapshot_url = \"{}\"\nusername = \"{CAMERA_USER}\"\n\
                  password_file = \"camera.password\"\ninterval = \"{camera_interval}\"\nheartbeat = \"30 s\"\n\
-                 simulated = true\n\n",
+                 simulated = true\n{camera_more}\n",
                 camera.url()
             ));
         }
@@ -93,7 +110,25 @@ impl Node {
         fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         crate::install_crypto();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-        Ok(Node { id: id.to_owned(), directory: directory.to_owned(), api, client, process: None })
+        Ok(Node {
+            id: id.to_owned(),
+            directory: directory.to_owned(),
+            api,
+            client,
+            program: None,
+            prefix: Vec::new(),
+            process: None,
+        })
+    }
+
+    /// From now on start this build of the agent, instead of the one beside the test.
+    pub fn run_program(&mut self, program: &Path) {
+        self.program = Some(program.to_owned());
+    }
+
+    /// From now on start it behind these words, such as `ip netns exec village`.
+    pub fn run_behind(&mut self, prefix: &[String]) {
+        self.prefix = prefix.to_vec();
     }
 
     /// Start its process and wait until its local API answers.
@@ -104,7 +139,12 @@ impl Node {
 
     /// Start its process; do not wait.
     pub fn launch(&mut self) -> anyhow::Result<()> {
-        let launch = Launch::new(&format!("agent {}", self.id), &binary("simpul-agent")?, &self.log())
+        let program = self.program.clone().map_or_else(|| binary("simpul-agent"), Ok)?;
+        let mut words = self.prefix.iter().cloned().chain([program.to_string_lossy().into_owned()]);
+        let first = PathBuf::from(words.next().context("a program")?);
+        let launch = Launch::new(&format!("agent {}", self.id), &first, &self.log());
+        let launch = words
+            .fold(launch, Launch::argument)
             .argument("run")
             .argument("--config")
             .argument(self.directory.join("agent.toml").to_string_lossy());
