@@ -64,6 +64,7 @@ async fn run(duration: Duration) -> Result<()> {
         camera_more: "masks = [{ x = 0, y = 0, width = 300, height = 200 }]\nmask_resolution = [1920, 1080]\n"
             .to_owned(),
         more: String::new(),
+        ..NodeSettings::default()
     };
     let mut node =
         Node::prepare(&folder.path().join("node"), &authority, &place.id, hub.mqtt(), Some(&camera), &settings)?;

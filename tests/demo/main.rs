@@ -71,6 +71,7 @@ async fn demo(seconds: Option<u64>) -> anyhow::Result<()> {
             reconnect_max: "2 s",
             camera_interval: "4 s",
             more: "[host]\ninterval = \"5 s\"\n".to_owned(),
+            ..NodeSettings::default()
         },
     };
     let mut district = District::prepare(&plan).await?;
