@@ -89,13 +89,8 @@ impl Node {
         let mut text = format!(
             "node = \"{id}\"\nclock = \"trust\"\n\n\
              [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
-<<<<<<< HEAD
-             [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n\n\
-             [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n"
-=======
              [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n{uplink_more}\n\
-             [local_api]\nlisten = \"{api}\"\nrequests_per_second_max = 10000\n\n"
->>>>>>> 020d346 (Measure the footprint on a card of its own and fresh records behind a narrow link)
+             [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n"
         );
         if let Some(camera) = camera {
             text.push_str(&format!(
