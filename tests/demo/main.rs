@@ -14,6 +14,7 @@ use clap::Parser;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simpul_testkit::node::NodeSettings;
+use simpul_testkit::process::Process;
 use simpul_testkit::visitors::{Desk, Ledger};
 use simpul_testkit::wait;
 use simpul_tests::district::{District, Plan};
@@ -151,15 +152,15 @@ async fn visit(desk: Desk, mut random: StdRng) -> anyhow::Result<()> {
     }
 }
 
-/// Ask every part that still runs to end in order; what does not is killed by its guard.
+/// Ask every part that still runs to end in order, the agents all at once; what does not is killed by its guard.
 async fn stop(district: &mut District) -> anyhow::Result<()> {
     let mut outcome = Ok(());
-    for node in &mut district.nodes {
-        if node.process().is_ok_and(|process| process.poll_ended().is_none()) {
-            outcome = outcome.and(node.stop().await.map(|_| ()));
-        }
+    let runs = |process: anyhow::Result<&mut Process>| process.is_ok_and(|process| process.poll_ended().is_none());
+    let agents = district.nodes.iter_mut().filter_map(|node| runs(node.process()).then_some(node));
+    for ended in futures_util::future::join_all(agents.map(|node| node.stop())).await {
+        outcome = outcome.and(ended.map(|_| ()));
     }
-    if district.hub.process().is_ok_and(|process| process.poll_ended().is_none()) {
+    if runs(district.hub.process()) {
         outcome = outcome.and(district.hub.stop().await.map(|_| ()));
     }
     outcome

@@ -21,6 +21,9 @@ use crate::verdict::{Facts, Goals};
 const NODES: usize = 3;
 /// Callers at each node: enough that their appends share commits.
 const CALLERS: usize = 8;
+/// Longest pause of a caller between two records, in milliseconds: short enough that an append is in flight at nearly
+/// every kill, long enough that a run of minutes ends with hundreds of thousands of records and not with millions.
+const CALLER_PAUSE_MS: u64 = 30;
 /// Share of kills that come while the process is still starting, so that recovery is killed too.
 const KILLED_AT_START: f64 = 0.2;
 /// How often the run says how far it is.
@@ -118,6 +121,7 @@ pub async fn run(goals: &Goals, seed: u64) -> anyhow::Result<Facts> {
 async fn call(desk: Desk, mut random: StdRng, shared: Arc<Shared>) -> anyhow::Result<()> {
     while !shared.callers_stop.load(Ordering::SeqCst) {
         desk.anything(&mut random).await?;
+        pause(&mut random, 0..CALLER_PAUSE_MS).await;
     }
     Ok(())
 }
