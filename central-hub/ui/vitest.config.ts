@@ -1,8 +1,6 @@
-// The unit tests: pure functions, no browser.
-import { svelte } from '@sveltejs/vite-plugin-svelte';
+// The unit tests: pure functions, no browser and no component, so without the Svelte plugin.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  plugins: [svelte()],
-  test: { include: ['tests/unit/**/*.test.ts'], environment: 'node', pool: 'threads' },
+  test: { include: ['tests/unit/**/*.test.ts'], environment: 'node', pool: 'threads', maxWorkers: 2 },
 });
