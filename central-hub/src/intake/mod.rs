@@ -1,6 +1,6 @@
 //! decode -> validate -> commit -> acknowledge, in the order of arrival.
 //!
-//! A group is whatever waits, at most [`GROUP_MAX`] publishes, with no timer: under load groups grow and share one
+//! A group is whatever waits, at most 256 publishes, with no timer: under load groups grow and share one
 //! fsync, at rest a publish is alone and quick. While one group is being committed the next one is decoded.
 //!
 //! A publish's receipt (its PUBACK) and the acknowledgement to the agent both follow the commit (promise 2). When the

@@ -205,7 +205,8 @@ async fn an_unreadable_batch_is_refused_and_its_neighbours_are_not() {
     let mut broken = batch(6);
     *broken.last_mut().unwrap() ^= 1;
     let (good, bad) = (bench.publish(batch(5)).await, bench.publish(broken).await);
-    (good.await.unwrap(), bad.await.unwrap());
+    good.await.unwrap();
+    bad.await.unwrap();
     let mut have = RangeSet::new();
     let mut rejected = Vec::new();
     while have.is_empty() || rejected.is_empty() {
