@@ -1,7 +1,7 @@
 //! What a synthetic camera sees: a yard with a bus that drives through it, the time, and SIMULASI across it.
 //!
-//! Pure: a moment gives a picture. The bus is big and quick enough that two pictures a few seconds apart differ for a
-//! perceptual hash, not only byte by byte.
+//! Pure: a moment gives a picture. Bus and cloud are big and quick enough that two pictures a few seconds apart differ
+//! for a perceptual hash, not only byte by byte.
 
 use jpeg_encoder::{ColorType, Encoder};
 use time::{OffsetDateTime, UtcOffset};
@@ -10,8 +10,10 @@ use crate::font::{GLYPH_HEIGHT, GLYPH_WIDTH, glyph};
 
 /// JPEG quality: what cameras send by default, about 25 kB for this scene.
 const QUALITY: u8 = 80;
-/// Seconds that the bus takes from edge to edge.
-const BUS_CROSSING_MS: i64 = 24_000;
+/// Time that the bus takes from edge to edge.
+const BUS_CROSSING_MS: i64 = 15_000;
+/// Time that the cloud takes, the other way.
+const CLOUD_CROSSING_MS: i64 = 22_000;
 /// WIB, the time of Java.
 const WIB_HOURS: i8 = 7;
 
@@ -69,6 +71,10 @@ pub fn draw(scene: &Scene, wall_ms: i64) -> anyhow::Result<Vec<u8>> {
         let shade = u8::try_from(90 + row * 110 / horizon.max(1)).unwrap_or(200);
         canvas.fill(0, row, w, 1, [shade, shade.saturating_add(20), 235]);
     }
+    let cloud = w / 3;
+    let cloud_x = w - wall_ms.rem_euclid(CLOUD_CROSSING_MS) * (w + cloud) / CLOUD_CROSSING_MS;
+    canvas.fill(cloud_x, h / 10, cloud, h / 8, [250, 250, 250]);
+    canvas.fill(cloud_x + cloud / 6, h / 16, cloud / 2, h / 5, [250, 250, 250]);
     canvas.fill(0, horizon, w, h - horizon, [120, 112, 96]);
     // The village office.
     canvas.fill(w / 8, h / 4, w / 4, h / 3, [225, 205, 170]);
