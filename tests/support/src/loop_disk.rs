@@ -18,7 +18,12 @@ pub struct LoopDisk {
     image: PathBuf,
     mount: PathBuf,
     copies: u32,
+    /// The device's counter when it was mounted: the kernel goes on counting where the device's last user stopped.
+    sectors_before: u64,
 }
+
+/// The unit of the kernel's counters, whatever the device's own.
+const SECTOR_BYTES: u64 = 512;
 
 impl LoopDisk {
     /// Make a disk of so many MiB that holds what is in the folder `mount` now, and mount it there. Its image and the
@@ -31,7 +36,8 @@ impl LoopDisk {
         // No lazy initialisation: its background writes would count as the program's.
         let options = ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
         run("mkfs.ext4", &[&options[..], &["-d", path(mount)?, path(&image)?]].concat())?;
-        let disk = LoopDisk { images: images.to_owned(), image, mount: mount.to_owned(), copies: 0 };
+        let (images, mount) = (images.to_owned(), mount.to_owned());
+        let mut disk = LoopDisk { images, image, mount, copies: 0, sectors_before: 0 };
         disk.mount()?;
         Ok(disk)
     }
@@ -58,18 +64,22 @@ impl LoopDisk {
         self.mount()
     }
 
-    /// Bytes written to the device since it was mounted, by the kernel's own counter (`/sys/block/.../stat`, field 7,
-    /// sectors of 512 bytes).
+    /// Bytes written to the device since it was mounted, by the kernel's own counter (`/sys/block/.../stat`, field 7).
     pub fn written_bytes(&self) -> Result<u64> {
+        Ok(self.sectors_written()?.saturating_sub(self.sectors_before) * SECTOR_BYTES)
+    }
+
+    fn sectors_written(&self) -> Result<u64> {
         let device = run("findmnt", &["-n", "-o", "SOURCE", path(&self.mount)?])?;
         let name = device.trim().strip_prefix("/dev/").context("a loop device")?;
         let stat = std::fs::read_to_string(format!("/sys/block/{name}/stat")).context("read the device's counters")?;
-        let sectors: u64 = stat.split_whitespace().nth(6).context("seven counters")?.parse()?;
-        Ok(sectors * 512)
+        Ok(stat.split_whitespace().nth(6).context("seven counters")?.parse()?)
     }
 
-    fn mount(&self) -> Result<()> {
-        run("mount", &["-o", "loop,noatime", path(&self.image)?, path(&self.mount)?]).map(drop)
+    fn mount(&mut self) -> Result<()> {
+        run("mount", &["-o", "loop,noatime", path(&self.image)?, path(&self.mount)?])?;
+        self.sectors_before = self.sectors_written()?;
+        Ok(())
     }
 
     fn unmount(&self) -> Result<()> {
