@@ -46,6 +46,8 @@ async fn a_broker_that_is_killed_loses_nothing() {
     let mut district = District::start().await;
     let agent = district.agent("killed", |_| {}).await;
     for round in 0..5 {
+        // Killed while a session is up and records are on their way.
+        agent.until_sessions(round + 1).await;
         for number in 0..40 {
             agent.spool.append(service(round * 40 + number)).await.unwrap();
         }
@@ -54,7 +56,7 @@ async fn a_broker_that_is_killed_loses_nothing() {
     agent.until_drained().await;
     let hub = district.hub();
     assert_eq!(hub.have(Stream::Service).count(), 200);
-    assert!(agent.status().sessions >= 2, "{:?}", agent.status());
+    assert!(agent.status().sessions >= 5, "{:?}", agent.status());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,6 +105,23 @@ async fn a_goodbye_says_offline_and_so_does_the_last_will() {
         }
         district.hub().until_online(false).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connected_agent_stops_in_order_and_within_its_time() {
+    let district = District::start().await;
+    let mut program = district.program().await;
+    district.hub().until_online(true).await;
+    program.terminate();
+    let ended = program.wait_for_end(Duration::from_secs(10)).await.unwrap();
+    assert!(ended.success(), "{}", program.log_tail());
+    assert_eq!(program.complaints(), Vec::<String>::new());
+    // The stopping event arrived before the goodbye.
+    district.hub().until_online(false).await;
+    let state = district.hub().states().pop().unwrap();
+    let events = state.streams.iter().find(|status| status.stream == Stream::Event).unwrap();
+    assert!(events.next_seq > 1 && events.backlog_records == 0, "{state:?}");
+    assert!(district.hub().have(Stream::Event).contains(events.next_seq - 1), "{state:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

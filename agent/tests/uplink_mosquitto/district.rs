@@ -148,6 +148,26 @@ impl District {
         }
     }
 
+    /// The program itself, as a process, once it is connected.
+    pub async fn program(&self) -> Process {
+        let path = self.directory.path();
+        let toml = format!(
+            "node = \"{NODE}\"\n[spool]\ndirectory = \"program\"\nhardware_serial = \"test\"\n\
+             [uplink]\nhubs = [\"{}\"]\ncertificate_file = \"node.crt\"\nkey_file = \"node.key\"\n\
+             reconnect_max = \"200 ms\"\n[host]\nenabled = false\n",
+            self.address()
+        );
+        std::fs::write(path.join("agent.toml"), toml).unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_simpul-agent"));
+        let launch = Launch::new("agent", program, &path.join("agent.log"))
+            .argument("run")
+            .argument("--config")
+            .argument(path.join("agent.toml").display().to_string());
+        let mut process = launch.start().unwrap();
+        process.wait_for_line("connected to the hub", PATIENCE).await.unwrap();
+        process
+    }
+
     pub fn link_options(&self) -> LinkOptions {
         let tls = tls(self.directory.path(), "node");
         LinkOptions { node: NODE.parse().unwrap(), tls, last_will: vec![0] }
@@ -239,6 +259,11 @@ impl Agent {
 
     pub async fn until_up(&self) {
         self.until_shown("up", |status| status.up).await;
+    }
+
+    /// Until so many sessions came about.
+    pub async fn until_sessions(&self, count: u64) {
+        self.until_shown("sessions", |status| status.sessions >= count).await;
     }
 
     pub async fn until_error(&self) -> String {

@@ -258,7 +258,7 @@ fn a_flood_of_events_does_not_starve_the_rest() {
 #[test]
 fn images_go_newest_first() {
     let mut bench = Bench::new(Bench::settings());
-    bench.owe(Stream::Snapshot, range(0, 9)).spool().session();
+    bench.owe(Stream::Snapshot, range(0, 2)).owe(Stream::Snapshot, range(5, 9)).spool().session();
     let mut order = Vec::new();
     while bench.asked().is_some() {
         let (ticket, _, image) = bench.publish(3_000);
@@ -577,6 +577,20 @@ fn another_generation_of_the_hub_gets_what_the_spool_then_owes() {
     assert!(matches!(bench.actions.last(), Some(Action::SpoolHub(hub)) if hub.generation == restored));
     bench.generation = Some(restored);
     bench.owe(Stream::Service, range(0, 9)).spool();
+    assert_eq!(bench.asked(), Some((Stream::Service, range(0, 9))));
+}
+
+#[test]
+fn what_was_acknowledged_just_before_a_restore_is_sent_again() {
+    let mut bench = Bench::new(Bench::settings());
+    bench.owe(Stream::Service, range(0, 9)).spool().session();
+    bench.publish(100);
+    // The spool stores this and then owes it again, and both before its state is looked at.
+    bench.handle(Event::Acked(Ack { have: RangeSet::from_iter([range(0, 9)]), ..empty_ack(Stream::Service) }));
+    let restored = Generation::from_bytes([10; 16]);
+    bench.handle(Event::Hub(HubState { generation: restored, backed_up: Vec::new(), wall_ms: None }));
+    bench.generation = Some(restored);
+    bench.spool();
     assert_eq!(bench.asked(), Some((Stream::Service, range(0, 9))));
 }
 
