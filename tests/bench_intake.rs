@@ -18,8 +18,8 @@ use rusqlite::Connection;
 use simpul_clock::Clock;
 use simpul_hub::intake::{Counters, Intake};
 use simpul_hub::mqtt::{Incoming, Outbox, Publish, Receipt, Transport};
-use simpul_hub::store::Store;
-use simpul_hub::store::sqlite::{SqliteStore, StoreConfig};
+
+use simpul_hub::store::{SqliteStore, Store, StoreConfig};
 use simpul_testkit::process::target_directory;
 use simpul_testkit::report::Report;
 use simpul_wire::batch::seal;
