@@ -60,7 +60,8 @@ pub async fn run(goals: &Goals, seed: u64) -> anyhow::Result<Facts> {
     let each = goals.kills.div_ceil(NODES as u32);
     let killers = async {
         let agents = district.nodes.iter_mut().zip(&desks).enumerate().map(|(number, (node, desk))| {
-            kill_agent(node, desk, each, StdRng::seed_from_u64(seed.wrapping_add(number as u64)), &shared)
+            let random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
+            kill_agent(node, desk, (each, goals.kills_in_commit), random, &shared)
         });
         let hub = kill_hub(&mut district.hub, goals.kills, StdRng::seed_from_u64(seed.wrapping_add(100)), &shared);
         tokio::try_join!(try_join_all(agents), hub)?;
@@ -129,11 +130,16 @@ async fn call(desk: Desk, mut random: StdRng, shared: Arc<Shared>) -> anyhow::Re
 async fn kill_agent(
     node: &mut Node,
     desk: &Desk,
-    kills: u32,
+    (kills, in_commit): (u32, u32),
     mut random: StdRng,
     shared: &Shared,
 ) -> anyhow::Result<()> {
-    for _ in 0..kills {
+    // Chance decides how many kills meet a commit: go on until the floor is met, within reason.
+    let mut done = 0;
+    let wanting =
+        |done| done < kills || (done < kills * 3 && shared.kills_in_commit.load(Ordering::SeqCst) < in_commit);
+    while wanting(done) {
+        done += 1;
         if random.random_bool(KILLED_AT_START) {
             pause(&mut random, 0..60).await;
         } else {
