@@ -105,8 +105,12 @@ pub async fn run(cuts: u32, seed: u64, whole_drain: bool) -> Result<Facts> {
     let rows = drain(&district.hub, &ledger, if whole_drain { STALLED_AFTER } else { CONTROL_STALLED_AFTER }).await?;
     facts.accepted = ledger.len() as u64;
     facts.comparison = compare(&ledger.entries(), &rows);
-    // Processes end before their disks do.
-    drop(district);
+    // Processes end before their disks do, and the folder goes last: a mounted disk cannot be removed.
+    for node in &mut district.nodes {
+        node.kill();
+    }
+    district.hub.kill();
+    drop((hub_disk, disks));
     Ok(facts)
 }
 
