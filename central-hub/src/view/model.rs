@@ -84,7 +84,8 @@ pub struct StreamView {
     pub stream: String,
     /// Records that the hub has.
     pub have_records: u64,
-    /// Records at the node that the hub has not acknowledged, by the node's last word; null if it never said.
+    /// Records at the node that the hub has not acknowledged, by the node's last word (as old as the node's `age_s`);
+    /// null if it never said.
     pub backlog_records: Option<u64>,
     /// Their bytes.
     pub backlog_bytes: Option<u64>,
@@ -201,8 +202,8 @@ pub struct ServiceView {
     pub nodes_live: u32,
     /// Coverage: nodes of the village.
     pub nodes_total: u32,
-    /// Service records that the village's nodes still hold, by their last word: more is to come. Null if one of them
-    /// never said.
+    /// Service records that the village's nodes still hold: more is to come. Null if one of them never said or does not
+    /// speak now: its last word is not what waits in it.
     pub backlog_records: Option<u64>,
     /// Records among them with an estimated date.
     pub estimated: u64,

@@ -228,7 +228,8 @@ impl<'a> Village<'a> {
         self.total += 1;
         self.live += u32::from(node.liveness == Liveness::Live);
         let said = node.streams.iter().find(|stream| stream.stream == Stream::Service.name());
-        match said.and_then(|stream| stream.backlog_records) {
+        // A node that does not speak has its last word in there, not what waits in it now.
+        match said.and_then(|stream| stream.backlog_records).filter(|_| node.liveness == Liveness::Live) {
             Some(records) => self.backlog = self.backlog.saturating_add(records),
             None => self.backlog_unknown = true,
         }

@@ -72,6 +72,16 @@ async fn simulated_counts_stand_apart_and_carry_coverage_and_source() {
 }
 
 #[tokio::test]
+async fn what_waits_in_a_village_is_unknown_while_its_node_does_not_speak() {
+    let hub = Hub::open().await;
+    hub.clock.advance(Duration::from_secs(150));
+    let overview = hub.get("/api/v1/overview").await.1;
+    assert_eq!(overview["nodes"][0]["liveness"], "silent");
+    assert_eq!(overview["services"][0]["counted"], 5);
+    assert_eq!(overview["services"][0]["backlog_records"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_browser_that_understands_zstd_gets_the_overview_packed() {
     let hub = Hub::open().await;
     let plain = hub.request(Method::GET, "/api/v1/overview").header("accept-encoding", "gzip, zstd;q=0");

@@ -20,6 +20,11 @@ export function lost_records(node: NodeView): number {
   return node.streams.reduce((sum, stream) => sum + stream.lost_records, 0);
 }
 
+/** Whether a node speaks now: else what it said of itself is its last word, and what waits in it is not known. */
+export function speaks(node: NodeView): boolean {
+  return node.liveness === 'live';
+}
+
 /** Share of the stream's limit that waits, 0 to 1; null if the node never said. */
 export function backlog_share(stream: StreamView): number | null {
   if (stream.backlog_bytes === null || stream.limit_bytes === null || stream.limit_bytes <= 0) return null;
@@ -69,10 +74,10 @@ export function arrange_streams(streams: readonly StreamView[]): StreamView[] {
 
 export interface Totals {
   by_liveness: Record<Liveness, number>;
-  /** What is known to wait; null if no node ever said. */
+  /** What the nodes said that waits; null if none that speaks now said anything. */
   backlog_records: number | null;
   backlog_bytes: number | null;
-  /** Nodes that never said how much waits: the sum is a lower bound. */
+  /** Nodes that never said how much waits, or have gone quiet since: what waits there now is not in the sum's word. */
   backlog_unknown_nodes: number;
   lost_records: number;
   lost_by_stream: { stream: string; records: number }[];
@@ -88,10 +93,12 @@ export function totals(nodes: readonly NodeView[]): Totals {
     lost_by_stream: [],
   };
   const lost = new Map<string, number>();
+  let spoken = false;
   for (const node of nodes) {
     sum.by_liveness[node.liveness] += 1;
     const said = node.streams.filter((stream) => stream.backlog_records !== null);
-    if (said.length === 0) sum.backlog_unknown_nodes += 1;
+    if (said.length === 0 || !speaks(node)) sum.backlog_unknown_nodes += 1;
+    else spoken = true;
     for (const stream of said) {
       sum.backlog_records = (sum.backlog_records ?? 0) + (stream.backlog_records ?? 0);
       if (stream.backlog_bytes !== null) sum.backlog_bytes = (sum.backlog_bytes ?? 0) + stream.backlog_bytes;
@@ -102,6 +109,7 @@ export function totals(nodes: readonly NodeView[]): Totals {
       lost.set(stream.stream, (lost.get(stream.stream) ?? 0) + stream.lost_records);
     }
   }
+  if (!spoken) sum.backlog_records = sum.backlog_bytes = null;
   sum.lost_by_stream = STREAM_ORDER.filter((name) => lost.has(name)).map((stream) => ({ stream, records: lost.get(stream) ?? 0 }));
   return sum;
 }

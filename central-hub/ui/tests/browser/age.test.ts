@@ -121,6 +121,18 @@ describe('unknown and zero', () => {
     await close();
   });
 
+  it('the backlog of a node that went quiet is marked as its last word', async () => {
+    const { page, close } = await open_room(browser, (now) => ({
+      ...three_nodes(now),
+      nodes: [node('35.12.07.2003-01', now), node('35.12.07.2004-01', now, { liveness: 'silent' })],
+    }));
+    const [live, silent] = ['35.12.07.2003-01', '35.12.07.2004-01'].map((id) => page.locator(`[data-node="${id}"] [data-part="last-word"]`));
+    expect(await silent?.innerText()).toBe('kata terakhir');
+    expect(await live?.count()).toBe(0);
+    expect(await page.locator('[data-figure="backlog"] .note').innerText()).toContain('tak diketahui di 1 simpul');
+    await close();
+  });
+
   it('a missing reading shows its reason and a reading of 0 shows 0', async () => {
     const { page, close } = await open_room(browser, three_nodes);
     await page.locator('[data-node="35.12.07.2003-01"]').getByRole('button', { name: 'Rincian' }).click();

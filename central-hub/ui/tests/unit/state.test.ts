@@ -97,6 +97,12 @@ describe('totals', () => {
     const said = node('b', NOW_MS, { streams: [stream('service', { backlog_records: 3, backlog_bytes: 90 })] });
     expect(totals([quiet, said])).toMatchObject({ backlog_records: 3, backlog_bytes: 90, backlog_unknown_nodes: 1 });
   });
+  it('count a node that went quiet as unknown, whatever it said last', () => {
+    const said = (id: string, liveness: 'live' | 'late' | 'silent') =>
+      node(id, NOW_MS, { liveness, streams: [stream('service', { backlog_records: 0, backlog_bytes: 0 })] });
+    expect(totals([said('a', 'live'), said('b', 'silent')])).toMatchObject({ backlog_records: 0, backlog_unknown_nodes: 1 });
+    expect(totals([said('a', 'late'), said('b', 'silent')])).toMatchObject({ backlog_records: null, backlog_bytes: null, backlog_unknown_nodes: 2 });
+  });
   it('tell losses by stream', () => {
     expect(totals(three_nodes().nodes).lost_by_stream).toEqual([{ stream: 'reading', records: 1_204 }, { stream: 'snapshot', records: 19 }]);
   });
