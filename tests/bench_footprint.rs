@@ -20,7 +20,7 @@ use simpul_testkit::report::Report;
 use simpul_testkit::scene::Scene;
 use simpul_testkit::visitors::{Desk, Ledger};
 
-/// DESIGN's load: 10 readings/s, in calls of 10 s.
+/// The load: 10 readings/s, in calls of 10 s.
 const READINGS_PER_CALL: usize = 100;
 const CALL_EVERY: Duration = Duration::from_secs(10);
 /// 1,000 a day.

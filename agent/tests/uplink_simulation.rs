@@ -3,11 +3,14 @@
 //! within the goal while a large backlog drains behind it.
 #![allow(clippy::unwrap_used, reason = "a test's world fails loudly")]
 
+#[path = "uplink_simulation/plan.rs"]
+mod plan;
 #[path = "uplink_simulation/world.rs"]
 mod world;
 
+use plan::Plan;
 use simpul_wire::Stream;
-use world::{Plan, World};
+use world::World;
 
 /// The outage of the specification: 1,000,000 readings, 20,000 service records, 500 images of 100 kB; then 500 fresh
 /// events while it drains.

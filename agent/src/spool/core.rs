@@ -22,11 +22,11 @@ use super::{AppendError, Appended, EpochStatus, SpoolState};
 use crate::config::{ClockTrust, SpoolConfig};
 use crate::stamper::Stamper;
 
-/// Numbers reserved at a time, by `Stream::number() - 1`: one witness a quarter of a day under DESIGN's load, and a
-/// hole of at most so many after a power cut.
+/// Numbers reserved at a time, by `Stream::number() - 1`: one witness a quarter of a day under the load that is budgeted
+/// for, and a hole of at most so many after a power cut.
 const RESERVED: [u64; 4] = [256, 256, 200_000, 256];
 
-/// A database is sealed at this size (FACTS: 1-4 MB; 1 MB opens in milliseconds and costs the least memory).
+/// A database is sealed at this size (of 1 to 4 MB measured, 1 MB opens in milliseconds and costs the least memory).
 const SEAL_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A stream's limit spans at least this many databases, so that dropping the oldest frees a small share.

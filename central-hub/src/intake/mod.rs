@@ -29,8 +29,8 @@ use crate::store::{Content, Outcome, Store, StoreError, Upload};
 
 pub use counters::{Counters, CountersView};
 
-/// Publishes in one commit at most: measured (FACTS of the design) to be where an fsync's cost per record has
-/// flattened out while the wait of the last one stays within tens of milliseconds.
+/// Publishes in one commit at most: about where an fsync's cost per record has flattened out while the wait of the last
+/// one stays within tens of milliseconds.
 const GROUP_MAX: usize = 256;
 
 /// Groups under way at once: one in the store, one decoded behind it.

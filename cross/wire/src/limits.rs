@@ -19,7 +19,7 @@ pub const BLOCKS_MAX: usize = 128;
 /// Most series in one block of readings.
 pub const SERIES_MAX: usize = 256;
 
-/// Largest image part (DESIGN: 1-32 KiB, about 0.25 s at the measured rate).
+/// Largest image part (1-32 KiB, about 0.25 s at the measured rate).
 pub const IMAGE_PART_BYTES_MAX: usize = 32 * 1024;
 
 /// Largest image. A 4K camera's JPEG is 1-3 MB; more is a fault or not a snapshot.

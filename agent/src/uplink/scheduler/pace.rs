@@ -13,7 +13,7 @@ use simpul_clock::Moment;
 /// Worth of the link that may wait in queues before it: what an alarm waits for at most.
 const QUEUE_WORTH: Duration = Duration::from_millis(300);
 
-/// Worth of the link in one publish (DESIGN: image parts of about 0.25 s).
+/// Worth of the link in one publish (image parts of about 0.25 s).
 const PUBLISH_WORTH: Duration = Duration::from_millis(250);
 
 /// Window before anything was measured: two 4 KiB publishes, 0.25 s at 256 kbit/s.

@@ -83,7 +83,7 @@ impl StoreConfig {
         StoreConfig {
             directory: directory.into(),
             budget_bytes,
-            // Two weeks: long enough to look into a complaint, short enough for privacy (DESIGN.md).
+            // Two weeks: long enough to look into a complaint, short enough for privacy.
             snapshot_days: 14,
             batch_days: 30,
             // A few hundred of the largest payloads: enough to see what is wrong, not an archive.
