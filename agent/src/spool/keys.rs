@@ -1,7 +1,8 @@
 //! Idempotency keys of service records: which were seen, with what content, under which number.
 //!
 //! The keys of the head database are in memory (rebuilt by reading it at boot). When a database is sealed its keys go
-//! to a file of their own, sorted, with a fan-out table of 1 KiB kept in memory: a look-up is one small read a file.
+//! to a file of their own, sorted. A filter of some KiB a file stays in memory and says no to nearly every key that is
+//! not there; the others are one small read, at the place that a fan-out table of 1 KiB gives.
 //! The file outlives its database by at least 48 h, so a client that retries late still gets its first answer.
 //!
 //! ```text
@@ -21,6 +22,7 @@ use simpul_wire::service::ServiceRecord;
 use simpul_wire::{Epoch, Stamp};
 
 use super::disk::{Disk, StoreError};
+use super::key_filter::KeyFilter;
 use super::packet::CRC32C;
 
 const MAGIC: &[u8; 8] = b"SMPLKEY1";
@@ -72,6 +74,7 @@ struct KeyFile {
     epoch: Epoch,
     /// How many entries have a first byte of at most the index.
     fanout: Box<[u32; 256]>,
+    filter: KeyFilter,
     /// Since when its database is gone.
     gone: Option<Moment>,
 }
@@ -96,9 +99,9 @@ impl Keys {
             let Ok(number) = file.parse::<u32>() else { continue };
             let bytes = disk.read(&name(number), 0, FILE_BYTES_MAX)?.unwrap_or_default();
             match parse(&bytes) {
-                Some((epoch, fanout)) => {
+                Some((epoch, fanout, filter)) => {
                     let gone = if here(number) { None } else { Some(now) };
-                    keys.files.push(KeyFile { number, epoch, fanout, gone });
+                    keys.files.push(KeyFile { number, epoch, fanout, filter, gone });
                 }
                 None => disk.remove(&name(number))?,
             }
@@ -117,7 +120,7 @@ impl Keys {
         if let Some(&(seq, content)) = self.head.get(&key) {
             return Ok(Some(Known { epoch, seq, content }));
         }
-        for file in self.files.iter().rev() {
+        for file in self.files.iter().rev().filter(|file| file.filter.may_hold(key)) {
             let first_byte = usize::from(key.to_be_bytes()[0]);
             let from = if first_byte == 0 { 0 } else { file.fanout[first_byte - 1] as usize };
             let to = file.fanout[first_byte] as usize;
@@ -171,7 +174,9 @@ impl Keys {
         bytes.extend_from_slice(&rest);
         disk.replace(&name(number), &bytes)?;
         self.files.retain(|file| file.number != number);
-        self.files.push(KeyFile { number, epoch, fanout: fanout(entries.iter().map(|entry| entry.0)), gone: None });
+        let fanout = fanout(entries.iter().map(|entry| entry.0));
+        let filter = KeyFilter::of(entries.iter().map(|entry| entry.0));
+        self.files.push(KeyFile { number, epoch, fanout, filter, gone: None });
         self.files.sort_by_key(|file| file.number);
         Ok(())
     }
@@ -229,12 +234,14 @@ fn fanout(sorted: impl Iterator<Item = u64>) -> Box<[u32; 256]> {
     counts
 }
 
-fn parse(bytes: &[u8]) -> Option<(Epoch, Box<[u32; 256]>)> {
+fn parse(bytes: &[u8]) -> Option<(Epoch, Box<[u32; 256]>, KeyFilter)> {
     let (magic, rest) = bytes.split_at_checked(8)?;
     let (crc, rest) = rest.split_at_checked(4)?;
     if magic != MAGIC || CRC32C.checksum(rest) != u32::from_le_bytes(crc.try_into().ok()?) {
         return None;
     }
     let (epoch, body) = rest.split_at_checked(16)?;
-    Some((Epoch::from_bytes(epoch.try_into().ok()?), fanout(entries(body).map(|entry| entry.0))))
+    let keys: Vec<u64> = entries(body).map(|entry| entry.0).collect();
+    let filter = KeyFilter::of(keys.iter().copied());
+    Some((Epoch::from_bytes(epoch.try_into().ok()?), fanout(keys.into_iter()), filter))
 }

@@ -37,6 +37,7 @@
 mod core;
 pub mod disk;
 mod inspect;
+mod key_filter;
 mod keys;
 mod limits;
 mod packet;
