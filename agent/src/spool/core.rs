@@ -22,8 +22,8 @@ use super::{AppendError, Appended, EpochStatus, SpoolState};
 use crate::config::{ClockTrust, SpoolConfig};
 use crate::stamper::Stamper;
 
-/// Numbers reserved at a time, by `Stream::number() - 1`: one witness a quarter of a day under the load that is budgeted
-/// for, and a hole of at most so many after a power cut.
+/// Numbers reserved at a time, by `Stream::number() - 1`, at least: one witness a quarter of a day under the load that is
+/// budgeted for, and a hole of about as many after a power cut. A burst reserves more ([`Row::raise_ceiling`]).
 const RESERVED: [u64; 4] = [256, 256, 200_000, 256];
 
 /// A database is sealed at this size (of 1 to 4 MB measured, 1 MB opens in milliseconds and costs the least memory).
@@ -241,7 +241,7 @@ impl Core {
     /// Reserve numbers and make sure of heads; durable when this returns.
     fn reserve(&mut self, counts: [u64; 4]) -> Result<(), StoreError> {
         let era = self.era();
-        let (mut undo, next_database) = (Vec::new(), self.next_database);
+        let (mut undo, next_database, now) = (Vec::new(), self.next_database, self.clock.now());
         for stream in STREAMS {
             let row = &mut self.eras[era].rows[at(stream)];
             let count = counts[at(stream)];
@@ -250,7 +250,7 @@ impl Core {
             }
             let (ceiling, headless) = (row.ceiling, row.head().is_none());
             if row.next + count > ceiling {
-                row.ceiling = row.next + count + RESERVED[at(stream)];
+                row.raise_ceiling(count, RESERVED[at(stream)], now);
             }
             if headless {
                 let number = self.next_database;

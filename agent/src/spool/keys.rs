@@ -14,18 +14,19 @@
 //! the same record: 2^-128 a pair.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
+use minicbor::Decoder;
 use sha2::{Digest, Sha256};
 use simpul_clock::Moment;
-use simpul_wire::service::ServiceRecord;
-use simpul_wire::{Epoch, Stamp};
+use simpul_wire::Epoch;
 
 use super::disk::{Disk, StoreError};
 use super::key_filter::KeyFilter;
 use super::packet::CRC32C;
 
-const MAGIC: &[u8; 8] = b"SMPLKEY1";
+const MAGIC: &[u8; 8] = b"SMPLKEY2";
 const HEAD_BYTES: usize = 8 + 4 + 16;
 const ENTRY_BYTES: usize = 24;
 
@@ -47,18 +48,35 @@ pub(crate) struct KeyHash {
 }
 
 impl KeyHash {
-    /// Of a record; its stamp is no part of its content, since a retry comes later.
-    pub fn of(record: &ServiceRecord) -> KeyHash {
-        let timeless = ServiceRecord { stamp: Stamp { boot: 0, uptime_ms: 0, wall_ms: None }, ..record.clone() };
-        KeyHash { key: hash(record.key.as_bytes()), content: hash(&simpul_wire::error::to_vec(&timeless)) }
+    /// Of a service record's key and of the record as it travels; its stamp is no part of its content, since a retry
+    /// comes later.
+    pub fn of(key: &str, record: &[u8]) -> KeyHash {
+        let mut content = Sha256::new();
+        match stamp_of(record) {
+            Some(stamp) => {
+                content.update(&record[..stamp.start]);
+                content.update(&record[stamp.end..]);
+            }
+            None => content.update(record),
+        }
+        KeyHash { key: first_64(&Sha256::digest(key)), content: first_64(&content.finalize()) }
     }
 }
 
-fn hash(bytes: &[u8]) -> u64 {
-    let digest: [u8; 32] = Sha256::digest(bytes).into();
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest[..8]);
-    u64::from_le_bytes(first)
+/// Where the stamp lies in an encoded service record: it is the first field, under the number 0.
+fn stamp_of(record: &[u8]) -> Option<Range<usize>> {
+    let mut decoder = Decoder::new(record);
+    decoder.map().ok()?;
+    if decoder.u8().ok()? != 0 {
+        return None;
+    }
+    let start = decoder.position();
+    decoder.skip().ok()?;
+    Some(start..decoder.position())
+}
+
+fn first_64(digest: &[u8]) -> u64 {
+    digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
 /// A key that was seen.

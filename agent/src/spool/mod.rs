@@ -1,7 +1,7 @@
 //! The buffer between sources and uplink: what is appended here survives a power cut (promise 1).
 //!
-//! [`Spool`] is a handle to one writer thread that owns all files; its queue is bounded. An append returns after the
-//! fsync that made it durable; concurrent ones share it (group commit).
+//! [`Spool`] is a handle to one writer thread that owns all files; its queue is bounded (`queue.rs`). An append returns
+//! after the fsync that made it durable; concurrent ones share it (group commit).
 //!
 //! # Constraints
 //! - Accepted means kept: an append that was answered survives a killed process and a power cut at any moment; one that
@@ -42,6 +42,7 @@ mod keys;
 mod limits;
 mod packet;
 mod prepare;
+mod queue;
 mod recover;
 mod rollup;
 mod row;
@@ -52,8 +53,7 @@ mod stock;
 mod witness;
 mod writer;
 
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use simpul_clock::Clock;
 use simpul_wire::ack::{Ack, HubState};
@@ -62,15 +62,16 @@ use simpul_wire::image::{ImageMeta, ImagePart};
 use simpul_wire::reading::ReadingBlock;
 use simpul_wire::service::ServiceRecord;
 use simpul_wire::{Epoch, Generation, RangeSet, SeqRange, Stream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::config::SpoolConfig;
 
 use self::core::Core;
 use self::disk::Disk;
 use self::prepare::Prepared;
+use self::queue::Queue;
 use self::sled_disk::SledDisk;
-use self::writer::{Command, Queued};
+use self::writer::Command;
 pub use inspect::{DatabaseReport, EpochReport, Exported, Report, RowReport, export, inspect, verify};
 
 /// A record to append.
@@ -221,36 +222,12 @@ pub struct OpenReport {
     pub notes: Vec<String>,
 }
 
-/// Places in the writer's queue: a commit takes all of them, so more would only wait longer.
-const QUEUE_MAX: u32 = 256;
-
-/// Places that one image takes: four wait at most, so that the queue never holds more than 32 MiB of them.
-const IMAGE_PLACES: u32 = QUEUE_MAX / 4;
-
 /// Handle to the spool. Clones share it; when the last one goes without [`Spool::close`], the spool counts as not closed
 /// in order, and nothing is lost by that.
 #[derive(Debug, Clone)]
 pub struct Spool {
     state: watch::Receiver<SpoolState>,
-    writer: Arc<Writer>,
-}
-
-/// The writer thread, from outside.
-#[derive(Debug)]
-struct Writer {
-    commands: Option<mpsc::Sender<Queued>>,
-    places: Arc<Semaphore>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // The thread ends when the last sender is gone; waiting for it is what makes the folder free again.
-        self.commands = None;
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the spool's writer thread panicked");
-        }
-    }
+    queue: Arc<Queue>,
 }
 
 impl Spool {
@@ -265,32 +242,18 @@ impl Spool {
     pub fn open_on(disk: Box<dyn Disk>, config: &SpoolConfig, clock: Clock) -> Result<(Spool, OpenReport), SpoolError> {
         let (core, report) = Core::open(disk, config.clone(), clock)?;
         let (publish, state) = watch::channel(core.state());
-        let (commands, queue) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("spool".to_string())
-            .spawn(move || writer::run(core, &queue, &publish))
+        let queue = Queue::start(move |commands| writer::run(core, &commands, &publish))
             .map_err(|error| SpoolError::Storage(error.to_string()))?;
-        let places = Arc::new(Semaphore::new(QUEUE_MAX as usize));
-        let writer = Arc::new(Writer { commands: Some(commands), places, thread: Some(thread) });
-        Ok((Spool { state, writer }, report))
-    }
-
-    async fn place(&self, places: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.writer.places).acquire_many_owned(places).await.ok()
+        Ok((Spool { state, queue: Arc::new(queue) }, report))
     }
 
     async fn ask<T>(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<T, SpoolError>>) -> Command,
     ) -> Result<T, SpoolError> {
-        let place = self.place(1).await.ok_or(SpoolError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        self.send(Queued { command: make(reply), place }).ok_or(SpoolError::Closed)?;
+        self.queue.send(make(reply)).await.ok_or(SpoolError::Closed)?;
         answer.await.map_err(|_| SpoolError::Closed)?
-    }
-
-    fn send(&self, queued: Queued) -> Option<()> {
-        self.writer.commands.as_ref()?.send(queued).ok()
     }
 
     /// The state, and changes of it.
@@ -300,12 +263,7 @@ impl Spool {
 
     /// Append; returns when durable.
     pub async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
-        let record = Box::new(Prepared::new(record)?);
-        let places = if record.image.is_some() { IMAGE_PLACES } else { 1 };
-        let place = self.place(places).await.ok_or(AppendError::Closed)?;
-        let (reply, answer) = oneshot::channel();
-        self.send(Queued { command: Command::Append(record, reply), place }).ok_or(AppendError::Closed)?;
-        answer.await.unwrap_or(Err(AppendError::Closed))
+        self.queue.append(Prepared::new(record)?).await.ok_or(AppendError::Closed)?
     }
 
     /// Stored records of `range`, ascending, at least one (if any is left) and at most `bytes_max` bytes and

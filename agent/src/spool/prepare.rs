@@ -44,14 +44,12 @@ impl Prepared {
     /// Check and encode.
     pub fn new(record: NewRecord) -> Result<Prepared, AppendError> {
         let prepared = match record {
-            NewRecord::Service(record) => Prepared {
-                stream: Stream::Service,
-                bytes: to_vec(&record),
-                count: 1,
-                image: None,
-                key: Some(KeyHash::of(&record)),
-                made: (record.stamp.boot, record.stamp.uptime_ms),
-            },
+            NewRecord::Service(record) => {
+                let bytes = to_vec(&record);
+                let key = Some(KeyHash::of(&record.key, &bytes));
+                let made = (record.stamp.boot, record.stamp.uptime_ms);
+                Prepared { stream: Stream::Service, bytes, count: 1, image: None, key, made }
+            }
             NewRecord::Event(record) => Prepared::event(&record),
             NewRecord::Readings(block) => {
                 let (count, series) = (block.count(), block.series.len());

@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use simpul_clock::Moment;
 use simpul_wire::event::LossReason;
 use simpul_wire::{Epoch, RangeSet, SeqRange, Stream};
 
@@ -18,6 +20,13 @@ const ACKED_INTERVALS_MAX: usize = simpul_wire::limits::INTERVALS_MAX;
 
 /// Samples of (number, boot, uptime) kept to tell the oldest owed record's age: to within a 64th of the backlog.
 const SAMPLES_MAX: usize = 128;
+
+/// A block of reserved numbers that was used up sooner is followed by one of twice the size: a witness costs several
+/// fsyncs, and in a burst it shall not cost them each few commits.
+const BLOCK_LASTS: Duration = Duration::from_secs(10);
+
+/// The largest block that doubling leads to: what a power cut leaves unused.
+const BLOCK_MAX: u64 = 16_384;
 
 /// A database in a row.
 #[derive(Debug, Clone)]
@@ -51,6 +60,8 @@ pub(crate) struct Row {
     /// What the hub's backup holds.
     pub backed_up: RangeSet,
     samples: VecDeque<(u64, u32, u64)>,
+    /// How many numbers were reserved last, and when.
+    block: Option<(u64, Moment)>,
 }
 
 impl Row {
@@ -83,6 +94,7 @@ impl Row {
             refused: RangeSet::new(),
             backed_up: RangeSet::new(),
             samples: VecDeque::new(),
+            block: None,
         };
         row.recount();
         row
@@ -149,6 +161,16 @@ impl Row {
             head.bytes += bytes;
             head.oldest.get_or_insert(stamp);
         }
+    }
+
+    /// Raise the ceiling so that `count` more numbers may be used, and a block of at least `least` behind them.
+    pub fn raise_ceiling(&mut self, count: u64, least: u64, now: Moment) {
+        let size = match self.block {
+            Some((size, since)) if now.since(since) < BLOCK_LASTS => (size * 2).min(BLOCK_MAX).max(least),
+            _ => least,
+        };
+        self.block = Some((size, now));
+        self.ceiling = self.next + count + size;
     }
 
     /// Remember when a number was made.
@@ -317,4 +339,25 @@ pub(crate) fn image_name(epoch: Epoch, seq: u64) -> String {
 pub(crate) fn parse_image_name(name: &str) -> Option<(Epoch, u64)> {
     let (epoch, seq) = name.strip_suffix(".jpg")?.split_once('-')?;
     Some((epoch.parse().ok()?, seq.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use simpul_clock::Clock;
+
+    use super::*;
+
+    #[test]
+    fn blocks_grow_in_a_burst_and_shrink_behind_it() {
+        let (clock, mut row) = (Clock::held(0), Row::new(Epoch::from_bytes([1; 16]), Stream::Service));
+        let mut raise = |clock: &Clock| {
+            row.next = row.ceiling;
+            row.raise_ceiling(10, 256, clock.now());
+            row.ceiling - row.next
+        };
+        assert_eq!([raise(&clock), raise(&clock), raise(&clock)], [266, 522, 1_034]);
+        assert_eq!((0..20).map(|_| raise(&clock)).last(), Some(10 + BLOCK_MAX));
+        clock.advance(BLOCK_LASTS);
+        assert_eq!(raise(&clock), 266);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) fn take_stock(database: &dyn Database, stream: Stream) -> Result<Stoc
         if stream == Stream::Service
             && let Ok(record) = minicbor::decode::<ServiceRecord>(&item.bytes)
         {
-            stock.keys.push((KeyHash::of(&record), item.range.first()));
+            stock.keys.push((KeyHash::of(&record.key, &item.bytes), item.range.first()));
         }
         true
     })?;

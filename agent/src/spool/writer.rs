@@ -12,26 +12,16 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use super::core::{Core, unopened};
 use super::disk::StoreError;
 use super::prepare::Prepared;
-use super::{AppendError, Appended, SpoolError, SpoolState, Stored};
-
-/// Most commands taken at a time: bounds a commit's length; a full queue is taken in two.
-const TAKEN_AT_ONCE_MAX: usize = 256;
-
-/// Looks at the queue before a commit, each after giving way to others: microseconds beside an fsync.
-const YIELDS_MAX: u32 = 8;
-
-/// A command, with its place in the bounded queue.
-pub(crate) struct Queued {
-    pub command: Command,
-    /// Given back when the command is done.
-    pub place: OwnedSemaphorePermit,
-}
+use super::queue::{Answer, Queued};
+use super::{SpoolError, SpoolState, Stored};
 
 type Reply<T> = oneshot::Sender<Result<T, SpoolError>>;
 
 /// What the writer can be asked.
+#[derive(Debug)]
 pub(crate) enum Command {
-    Append(Box<Prepared>, oneshot::Sender<Result<Appended, AppendError>>),
+    /// Appends that came together; one answer for each, in order.
+    Append(Vec<Prepared>, oneshot::Sender<Vec<Answer>>),
     Read {
         epoch: Option<Epoch>,
         stream: Stream,
@@ -68,9 +58,8 @@ pub(crate) fn run(mut core: Core, commands: &Receiver<Queued>, state: &watch::Se
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let idle = taken.is_empty();
-        if !idle {
-            gather(commands, &mut taken);
-        }
+        // The queue's places bound how much that can be.
+        taken.extend(commands.try_iter());
         let mut group = Group::default();
         for queued in taken {
             group.take(&mut core, queued);
@@ -82,9 +71,10 @@ pub(crate) fn run(mut core: Core, commands: &Receiver<Queued>, state: &watch::Se
         if group.changed || !group.records.is_empty() || tended || idle {
             state.send_replace(core.state());
         }
-        // A receiver that is gone asked and went away: the record is kept all the same.
-        for (reply, answer) in group.waiting.drain(..).zip(answers) {
-            drop(reply.send(answer));
+        let mut answers = answers.into_iter();
+        for (count, reply) in group.waiting.drain(..) {
+            // Nobody waits when the runtime ends: the records are kept all the same.
+            drop(reply.send(answers.by_ref().take(count).collect()));
         }
         for (reply, answer) in group.settled.drain(..) {
             drop(reply.send(answer));
@@ -97,23 +87,12 @@ pub(crate) fn run(mut core: Core, commands: &Receiver<Queued>, state: &watch::Se
     }
 }
 
-/// Take what has queued; those that were just answered get a chance to be in it, for every fsync saved counts on a card.
-fn gather(commands: &Receiver<Queued>, taken: &mut Vec<Queued>) {
-    for look in 0..YIELDS_MAX {
-        let before = taken.len();
-        taken.extend(commands.try_iter().take(TAKEN_AT_ONCE_MAX - before));
-        if look > 0 && taken.len() == before {
-            break;
-        }
-        std::thread::yield_now();
-    }
-}
-
 /// What was taken at a time.
 #[derive(Default)]
 struct Group {
     records: Vec<Prepared>,
-    waiting: Vec<oneshot::Sender<Result<Appended, AppendError>>>,
+    /// How many of the records, and who waits for their answers.
+    waiting: Vec<(usize, oneshot::Sender<Vec<Answer>>)>,
     settled: Vec<(Reply<()>, Result<(), SpoolError>)>,
     close: Option<Reply<()>>,
     changed: bool,
@@ -123,15 +102,12 @@ struct Group {
 impl Group {
     fn take(&mut self, core: &mut Core, queued: Queued) {
         let own = core.eras[core.era()].epoch;
-        self.places.push(queued.place);
+        self.places.extend(queued.places);
         if core.unopened {
             return self.refuse(queued.command);
         }
         match queued.command {
-            Command::Append(record, reply) => {
-                self.records.push(*record);
-                self.waiting.push(reply);
-            }
+            Command::Append(records, reply) => self.append(records, reply),
             Command::Read { epoch, stream, range, bytes_max, records_max, reply } => {
                 let read = core.read(epoch.unwrap_or(own), stream, range, bytes_max, records_max);
                 drop(reply.send(read.map_err(SpoolError::from)));
@@ -152,14 +128,16 @@ impl Group {
         }
     }
 
+    fn append(&mut self, records: Vec<Prepared>, reply: oneshot::Sender<Vec<Answer>>) {
+        self.waiting.push((records.len(), reply));
+        self.records.extend(records);
+    }
+
     /// The spool waits for space to open: appends are answered by the commit, the rest here.
     fn refuse(&mut self, command: Command) {
         let why = || SpoolError::from(unopened());
         match command {
-            Command::Append(record, reply) => {
-                self.records.push(*record);
-                self.waiting.push(reply);
-            }
+            Command::Append(records, reply) => self.append(records, reply),
             Command::Read { reply, .. } => drop(reply.send(Err(why()))),
             Command::ReadPart { reply, .. } => drop(reply.send(Err(why()))),
             Command::Acknowledge(_, reply) | Command::Hub(_, reply) => self.settled.push((reply, Err(why()))),
