@@ -21,10 +21,10 @@ use minicbor::Decoder;
 use sha2::{Digest, Sha256};
 use simpul_clock::Moment;
 use simpul_wire::Epoch;
+use simpul_wire::checksum::CRC32C;
 
 use super::disk::{Disk, StoreError};
 use super::key_filter::KeyFilter;
-use super::packet::CRC32C;
 
 const MAGIC: &[u8; 8] = b"SMPLKEY2";
 const HEAD_BYTES: usize = 8 + 4 + 16;

@@ -10,13 +10,10 @@
 //! A packet that is not whole (a torn write) is skipped: whether that is a loss is judged by comparing what is there
 //! with what the witness says should be, never from a packet alone.
 
-use crc::{CRC_32_ISCSI, Crc, Table};
 use simpul_wire::SeqRange;
+use simpul_wire::checksum::CRC32C;
 
 use super::disk::{Database, StoreError};
-
-/// Castagnoli's CRC (RFC 3720), as on the wire.
-pub(crate) const CRC32C: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
 
 /// Largest value in a database. sled keeps up to 17 values in one page and moves pages over a quarter of a segment
 /// (16 KiB) into `blobs/`, without an fsync: 17 of these with their keys stay below that.

@@ -14,11 +14,11 @@
 use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 use minicbor::{Decode, Encode};
+use simpul_wire::checksum::CRC32C;
 use simpul_wire::event::LossReason;
 use simpul_wire::{Epoch, Generation, RangeSet, SeqRange};
 
 use super::disk::{Disk, StoreError};
-use super::packet::CRC32C;
 
 const MAGIC: &[u8; 8] = b"SMPLWIT1";
 const COPIES: [&str; 2] = ["witness.a", "witness.b"];

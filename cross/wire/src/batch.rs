@@ -9,11 +9,11 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crc::{CRC_32_ISCSI, Crc, Table};
 use minicbor::decode::Decoder;
 use minicbor::encode::Encoder;
 use minicbor::{Decode, Encode};
 
+use crate::checksum::CRC32C;
 use crate::error::infallible;
 use crate::event::EventRecord;
 use crate::image::ImagePart;
@@ -25,8 +25,6 @@ use crate::{Epoch, NodeId, SeqRange, Stream, WireError};
 
 /// The version that this crate writes.
 pub const VERSION: u8 = 1;
-
-const CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 numbered! {
     /// How a batch's body is encoded.

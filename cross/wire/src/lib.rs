@@ -20,6 +20,7 @@ extern crate alloc;
 
 pub mod ack;
 pub mod batch;
+pub mod checksum;
 pub mod column;
 pub mod command;
 #[cfg(feature = "zstd")]
