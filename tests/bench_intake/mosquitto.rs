@@ -5,7 +5,8 @@
 //! on what is queued or in flight; connections are made, and packets encoded, before the clock starts. Quality of
 //! service 1 on both legs, 64 publishers of one publish in flight each. The clock stops when mosquitto_sub has
 //! written the last payload's length and ended. The hub's figure is of the hub from its transport inwards: decoding,
-//! dedupe, commit, acknowledgement and rollups, with as many senders, but no network.
+//! dedupe, commit, acknowledgement and rollups, with as many senders, but no network; the whole hub, with its network and
+//! TLS, is `whole_hub_vs_mosquitto_ratio`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,15 +14,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use futures_util::future::try_join_all;
 use simpul_testkit::ports;
 use simpul_testkit::process::{Launch, Process};
 use simpul_testkit::wait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use super::publisher::{Publisher, publish};
 use super::{Made, READINGS, SENDERS};
 
 /// Everything that the fleet sends.
@@ -47,7 +47,9 @@ pub async fn forward(folder: &Path, made: &[Made]) -> Result<f64> {
     let mut publishers = Vec::new();
     for sender in 0..SENDERS {
         let packets = made.iter().skip(sender).step_by(SENDERS).map(publish).collect();
-        publishers.push(Publisher::connect(address, sender, packets).await?);
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        publishers.push(Publisher::connect(stream, &format!("sender-{sender}"), None, packets).await?);
     }
 
     let started = Instant::now();
@@ -85,54 +87,4 @@ async fn start(folder: &Path) -> Result<(Process, SocketAddr)> {
     let process = launch.argument("-c").argument(config.to_string_lossy()).start()?;
     wait::until("mosquitto to listen", START_MAX, || async { TcpStream::connect(address).await.ok() }).await?;
     Ok((process, address))
-}
-
-/// A publish of quality 1 (MQTT 3.1.1, section 3.3), its packet id 1: the one before it is always acknowledged.
-fn publish(made: &Made) -> Bytes {
-    let mut packet = vec![0x32];
-    let mut left = 2 + made.topic.len() + 2 + made.payload.len();
-    loop {
-        let more = left > 0x7f;
-        packet.push((left & 0x7f) as u8 | if more { 0x80 } else { 0 });
-        left >>= 7;
-        if !more {
-            break;
-        }
-    }
-    packet.extend_from_slice(&(made.topic.len() as u16).to_be_bytes());
-    packet.extend_from_slice(made.topic.as_bytes());
-    packet.extend_from_slice(&[0, 1]);
-    packet.extend_from_slice(&made.payload);
-    packet.into()
-}
-
-/// One sender with its connection.
-struct Publisher {
-    stream: TcpStream,
-    packets: Vec<Bytes>,
-}
-
-impl Publisher {
-    async fn connect(address: SocketAddr, number: usize, packets: Vec<Bytes>) -> Result<Publisher> {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let id = format!("sender-{number}");
-        let mut hello = vec![0x10, (12 + id.len()) as u8, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, id.len() as u8];
-        hello.extend_from_slice(id.as_bytes());
-        stream.write_all(&hello).await?;
-        let mut answer = [0; 4];
-        stream.read_exact(&mut answer).await?;
-        ensure!(answer == [0x20, 2, 0, 0], "mosquitto refused: {answer:02x?}");
-        Ok(Publisher { stream, packets })
-    }
-
-    async fn send(mut self) -> Result<()> {
-        for packet in &self.packets {
-            self.stream.write_all(packet).await?;
-            let mut answer = [0; 4];
-            self.stream.read_exact(&mut answer).await?;
-            ensure!(answer == [0x40, 2, 0, 1], "no PUBACK: {answer:02x?}");
-        }
-        Ok(())
-    }
 }
