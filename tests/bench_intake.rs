@@ -1,9 +1,18 @@
 //! The hub's intake as it runs (decode, dedupe, commit before the acknowledgement, rollups) against prepared bare
 //! inserts of the same readings, already decoded, into a table without a secondary index: interleaved pairs on an empty
-//! store and on one with 30 days of history. The hub's clock stops when its rollups have caught up.
+//! store and on one with 30 days of history. The hub's clock stops when its rollups have caught up. Beside them, in each
+//! round, a real mosquitto forwards the payloads that the store with history took ([`mosquitto`] says how), and the whole
+//! hub takes as many over TLS ([`whole_hub`]).
 //!
 //! `SIMPUL_INTAKE_PAIRS` shortens a run for trying it out.
 #![expect(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
+
+#[path = "bench_intake/mosquitto.rs"]
+mod mosquitto;
+#[path = "bench_intake/publisher.rs"]
+mod publisher;
+#[path = "bench_intake/whole_hub.rs"]
+mod whole_hub;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -210,9 +219,12 @@ async fn bench(pairs: usize) -> Result<()> {
         let made = full.make(HISTORY_BATCHES / 30, start_ms + day * DAY_MS, step_ms)?;
         full.take(&made).await?;
     }
-    println!("{pairs} interleaved rounds of empty store, bare inserts, store with history");
+    println!("{pairs} interleaved rounds of empty store, bare inserts, store with history, mosquitto, the whole hub");
     let (mut rates, mut against, mut history, mut waits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut bare_rates = Vec::new();
+    let mut whole = whole_hub::WholeHub::start(folder.path(), &clock).await?;
+    let (mut broker_rates, mut against_broker) = (Vec::new(), Vec::new());
+    let (mut whole_rates, mut whole_against_broker) = (Vec::new(), Vec::new());
     for _ in 0..pairs {
         let (made_empty, made_full) = (empty.next()?, full.next()?);
         let (empty_rate, _) = empty.take(&made_empty).await?;
@@ -222,6 +234,12 @@ async fn bench(pairs: usize) -> Result<()> {
         history.push(rate / empty_rate);
         rates.push(rate);
         bare_rates.push(bare_rate);
+        let broker_rate = mosquitto::forward(folder.path(), &made_full).await?;
+        broker_rates.push(broker_rate);
+        against_broker.push(rate / broker_rate);
+        let whole_rate = whole.take().await?;
+        whole_rates.push(whole_rate);
+        whole_against_broker.push(whole_rate / broker_rate);
         waits.extend(took);
     }
     waits.sort_unstable();
@@ -230,6 +248,10 @@ async fn bench(pairs: usize) -> Result<()> {
     report.figure("intake_records_per_second", median(&rates), "readings/s", n).against(median(&bare_rates));
     report.figure("intake_vs_sqlite_ratio", median(&against), "ratio", n).goal(">= 1.5");
     report.figure("intake_history_ratio", median(&history), "ratio", n).goal(">= 0.8");
+    report.figure("intake_vs_mosquitto_ratio", median(&against_broker), "ratio", n).goal(">= 0.5");
+    report.figure("whole_hub_vs_mosquitto_ratio", median(&whole_against_broker), "ratio", n);
+    report.figure("whole_hub_records_per_second", median(&whole_rates), "readings/s", n);
+    report.figure("mosquitto_records_per_second", median(&broker_rates), "readings/s", n);
     let p99 = waits[(waits.len() - 1) * 99 / 100];
     report.figure("ack_p99_ms", p99.as_secs_f64() * 1_000.0, "ms", waits.len() as u64).goal("<= 50");
     report.finish()?;

@@ -121,7 +121,8 @@ async fn run(kilobits: u32) -> Result<Outcome> {
             Ok(u64::try_from(shown.since(*at).as_millis())?)
         })
         .collect::<Result<Vec<u64>>>()?;
-    Ok(Outcome { ages_ms, drain: drained.since(begun), link_bytes: village.link_bytes()? })
+    let traffic = village.traffic()?;
+    Ok(Outcome { ages_ms, drain: drained.since(begun), link_bytes: traffic.up + traffic.down })
 }
 
 /// When each fresh record was first shown by the hub, and when it had everything.

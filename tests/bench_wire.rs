@@ -1,5 +1,10 @@
 //! Bytes per reading: readings of a committed random walk, in batches of 50 as they travel (header, checksum and
-//! compression included), cut in three ways. The headline is the middle one: ten metrics, five samples each.
+//! compression included), cut in three ways. The headline is the middle one: ten metrics, five samples each. Beside
+//! them what readings cost on the wire as an agent really sends them ([`link`]): needs root, iproute2 and network
+//! namespaces.
+
+#[path = "bench_wire/link.rs"]
+mod link;
 
 use anyhow::{Context, Result};
 use simpul_testkit::report::Report;
@@ -91,6 +96,16 @@ fn main() -> Result<()> {
     ] {
         let (value, readings) = bytes_per_reading(&walk, metrics)?;
         report.figure(name, value, "B", readings).goal("<= 4.5");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let crossed = runtime.block_on(link::measure(&walk))?;
+    let traffic = crossed.traffic;
+    for (name, bytes) in [
+        ("wire_bytes_per_reading", traffic.up + traffic.down),
+        ("wire_up_bytes_per_reading", traffic.up),
+        ("wire_down_bytes_per_reading", traffic.down),
+    ] {
+        report.figure(name, bytes as f64 / crossed.readings as f64, "B", crossed.readings);
     }
     report.finish()?;
     Ok(())

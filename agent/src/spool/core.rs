@@ -301,7 +301,7 @@ impl Core {
                 let record = &records[index];
                 if let Some(jpeg) = &record.image {
                     let file = self.eras[era].rows[at(stream)].image(next);
-                    self.disk.replace(&file, jpeg)?;
+                    self.disk.create(&file, jpeg)?;
                 }
                 items.extend(SeqRange::with_count(next, record.count).map(|range| (range, record.bytes.as_slice())));
                 next += record.count;

@@ -58,6 +58,10 @@ pub trait Disk: Send {
     /// Replace a file durably, whole or not at all (temporary file, fsync, rename, fsync of the folder).
     fn replace(&mut self, file: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// Write a file that nothing refers to yet, durably: half of a [`Disk::replace`]'s work for the card. A power cut may
+    /// leave it torn.
+    fn create(&mut self, file: &str, bytes: &[u8]) -> Result<(), StoreError>;
+
     /// Write a small file in place without waiting for the card: it survives a killed process, not a power cut.
     fn scribble(&mut self, file: &str, bytes: &[u8]) -> Result<(), StoreError>;
 

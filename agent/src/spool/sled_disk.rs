@@ -312,6 +312,20 @@ impl Disk for SledDisk {
         self.sync_parent(&path)
     }
 
+    fn create(&mut self, file: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.folder.join(file);
+        let written = File::create(&path).and_then(|mut handle| {
+            handle.write_all(bytes)?;
+            handle.sync_all()
+        });
+        if let Err(error) = written {
+            self.remove(file)?;
+            return Err(failed(error));
+        }
+        // ext4 wrote the name along with the file: this costs nothing there, and is what other file systems ask for.
+        self.sync_parent(&path)
+    }
+
     fn scribble(&mut self, file: &str, bytes: &[u8]) -> Result<(), StoreError> {
         if self.scribbled.as_ref().is_none_or(|(name, _)| name != file) {
             let path = self.folder.join(file);

@@ -37,6 +37,44 @@ impl Bench {
             Bench::Outage => "bench_outage",
         }
     }
+
+    /// Packages besides [`system::TEST`].
+    fn needs(self) -> &'static [system::Need] {
+        match self {
+            Bench::Spool | Bench::Intake | Bench::Mqtt => &[],
+            Bench::Footprint => system::MUSL,
+            Bench::Wire | Bench::Outage => system::NETWORK,
+        }
+    }
+
+    /// What the bench sets up on the machine that only root may, if anything.
+    fn as_root_for(self) -> Option<&'static str> {
+        match self {
+            Bench::Spool | Bench::Intake | Bench::Mqtt => None,
+            Bench::Footprint => Some("loop devices"),
+            Bench::Wire | Bench::Outage => Some("network namespaces"),
+        }
+    }
+
+    /// cargo builds it and runs it: by sudo where it needs root and nobody is root yet.
+    fn command(self) -> anyhow::Result<Command> {
+        let mut command = cargo(&["bench", "-p", "simpul-tests", "--bench", self.target()]);
+        if let Some(purpose) = self.as_root_for() {
+            let mut words: Vec<String> =
+                system::root_words(self.target(), purpose)?.iter().map(ToString::to_string).collect();
+            if !words.is_empty() {
+                // sudo clears the environment; these are the benches' own settings.
+                words.push("env".to_owned());
+                words.extend(
+                    std::env::vars()
+                        .filter(|(name, _)| name.starts_with("SIMPUL_"))
+                        .map(|(name, value)| format!("{name}={value}")),
+                );
+                command.arg("--config").arg(format!("target.'cfg(all())'.runner = {words:?}"));
+            }
+        }
+        Ok(command)
+    }
 }
 
 /// `cargo xtask bench [NAME]`.
@@ -44,24 +82,38 @@ pub fn bench(name: Option<Bench>) -> anyhow::Result<()> {
     let benches: Vec<Bench> = name.map_or_else(|| Bench::ALL.to_vec(), |name| vec![name]);
     let mut stages = Stages::new(benches.len() + 2);
     stages.next("system packages");
-    system::ensure(system::TEST)?;
+    let mut needs = system::TEST.to_vec();
+    needs.extend(benches.iter().flat_map(|bench| bench.needs()));
+    system::ensure(&needs)?;
+    // Before anything takes minutes: whether those that need root can have it.
+    let mut commands =
+        benches.into_iter().map(|bench| anyhow::Ok((bench, bench.command()?))).collect::<Result<Vec<_>, _>>()?;
     stages.next("release build of the programs");
     page::build()?;
     run(&mut cargo(&["build", "--release", "-p", "simpul-agent", "-p", "simpul-hub", "--bins"]))?;
-    for bench in benches {
-        if bench == Bench::Footprint {
+    for (bench, command) in &mut commands {
+        stages.next(bench.target());
+        if *bench == Bench::Footprint {
             static_build()?;
         }
-        stages.next(bench.target());
-        run(&mut cargo(&["bench", "-p", "simpul-tests", "--bench", bench.target()]))?;
+        own_the_report(*bench)?;
+        run(command)?;
     }
+    Ok(())
+}
+
+/// The report is the user's, also when the bench that appends to it runs as root.
+fn own_the_report(bench: Bench) -> anyhow::Result<()> {
+    let reports = target().join("reports");
+    std::fs::create_dir_all(&reports)?;
+    let area = bench.target().trim_start_matches("bench_");
+    std::fs::File::options().create(true).append(true).open(reports.join(format!("{area}.jsonl")))?;
     Ok(())
 }
 
 /// The agent as it ships: one static binary.
 fn static_build() -> anyhow::Result<()> {
     const TRIPLE: &str = "x86_64-unknown-linux-musl";
-    system::ensure(system::MUSL)?;
     run(&mut command("rustup", &["target", "add", TRIPLE]))?;
     run(&mut cargo(&["build", "--profile", "dist", "--target", TRIPLE, "-p", "simpul-agent"]))
 }
@@ -132,7 +184,7 @@ fn kill_run(profile: &str, words: &[String]) -> Command {
 /// Loop devices need root: by sudo where that asks for no password.
 fn power_run(profile: &str, words: &[String]) -> anyhow::Result<Command> {
     let program = target().join(profile).join("simpul-power").to_string_lossy().into_owned();
-    let mut command = system::as_root(&program)?;
+    let mut command = system::as_root(&program, "loop devices")?;
     command.args(words);
     Ok(command)
 }

@@ -40,6 +40,9 @@ pub const TEST: &[Need] = &[
     need(&["chromium", "chromium-browser", "google-chrome"], "chromium"),
 ];
 
+/// What the outage and wire benches need besides: network namespaces and a shaper (`ip` and `tc`, one package).
+pub const NETWORK: &[Need] = &[need(&["tc"], "iproute2")];
+
 /// What the footprint bench needs besides: the static build.
 pub const MUSL: &[Need] = &[need(&["musl-gcc"], "musl-tools")];
 
@@ -101,12 +104,17 @@ fn root_prefix() -> Option<&'static [&'static str]> {
     }
 }
 
-/// `program` as root.
-pub fn as_root(program: &str) -> anyhow::Result<Command> {
-    let Some(prefix) = root_prefix() else {
-        bail!("{program} needs root (loop devices) and sudo wants a password: run `sudo -v` and try again");
-    };
-    Ok(match prefix {
+/// What goes before `program` so that root runs it, for `purpose`.
+pub fn root_words(program: &str, purpose: &str) -> anyhow::Result<&'static [&'static str]> {
+    match root_prefix() {
+        Some(words) => Ok(words),
+        None => bail!("{program} needs root ({purpose}) and sudo wants a password: run `sudo -v` and try again"),
+    }
+}
+
+/// `program` as root, for `purpose`.
+pub fn as_root(program: &str, purpose: &str) -> anyhow::Result<Command> {
+    Ok(match root_words(program, purpose)? {
         [sudo, rest @ ..] => {
             let mut command = command(sudo, rest);
             command.arg(program);

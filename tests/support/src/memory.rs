@@ -1,4 +1,4 @@
-//! What a process costs: its proportional set size, as the kernel counts it.
+//! What a process costs in memory and processor time, as the kernel counts it.
 
 use std::time::Duration;
 
@@ -11,6 +11,31 @@ pub fn pss_bytes(id: u32) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024)
+}
+
+/// The most that was ever resident, in bytes (`/proc/<id>/status`, field VmHWM). What is shared with other processes
+/// counts in full, so the proportional peak is no higher; and no peak between two samples escapes it.
+pub fn peak_resident_bytes(id: u32) -> Result<u64> {
+    let path = format!("/proc/{id}/status");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in status")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024)
+}
+
+/// The unit of processor times in `/proc`: the same on all machines that Linux runs on here.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Processor time of all its threads so far (`/proc/<id>/stat`, fields utime and stime).
+pub fn processor_time(id: u32) -> Result<Duration> {
+    let path = format!("/proc/{id}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    // The program's name, in brackets, may hold anything.
+    let (_, fields) = text.rsplit_once(')').context("no name in stat")?;
+    let ticks = |field: usize| -> Result<u64> {
+        Ok(fields.split_whitespace().nth(field).context("too few fields in stat")?.parse()?)
+    };
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 1_000 / TICKS_PER_SECOND))
 }
 
 /// Samples of a process's memory over a time.
@@ -47,11 +72,6 @@ impl Samples {
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().unwrap_or(0)
     }
-
-    /// The largest in bytes; 0 without a sample.
-    pub fn peak_bytes(&self) -> u64 {
-        self.0.iter().copied().max().unwrap_or(0)
-    }
 }
 
 #[cfg(test)]
@@ -60,12 +80,24 @@ mod tests {
 
     #[test]
     fn this_process_has_a_size() {
-        assert!(pss_bytes(std::process::id()).unwrap() > 100_000);
+        let id = std::process::id();
+        let pss = pss_bytes(id).unwrap();
+        assert!(pss > 100_000);
+        assert!(peak_resident_bytes(id).unwrap() > 100_000);
     }
 
     #[test]
-    fn median_and_peak_are_of_the_samples() {
+    fn work_takes_processor_time() {
+        let id = std::process::id();
+        let before = processor_time(id).unwrap();
+        let worked = |_| processor_time(id).unwrap() >= before + Duration::from_millis(50);
+        // Each look takes some microseconds.
+        assert!((0..10_000_000).any(worked));
+    }
+
+    #[test]
+    fn the_median_is_of_the_samples() {
         let samples = Samples(vec![5, 1, 9]);
-        assert_eq!((samples.len(), samples.median_bytes(), samples.peak_bytes()), (3, 5, 9));
+        assert_eq!((samples.len(), samples.median_bytes()), (3, 5));
     }
 }

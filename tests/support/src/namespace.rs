@@ -17,6 +17,9 @@ pub const VILLAGE_LAN: Ipv4Addr = Ipv4Addr::new(10, 77, 2, 2);
 /// Ethernet's: what a village's line carries.
 const MTU: &str = "1500";
 
+/// This side's end of the link.
+const LINK: &str = "simpul-wan";
+
 /// The namespace with its links. Deleted when dropped.
 #[derive(Debug)]
 pub struct Village {
@@ -29,13 +32,13 @@ impl Village {
         let village = Village { name: format!("simpul-{}", std::process::id()) };
         let name = village.name.as_str();
         ip(&["netns", "add", name])?;
-        pair(name, "simpul-wan", "wan0", "10.77.1.1/30", "10.77.1.2/30")?;
+        pair(name, LINK, "wan0", "10.77.1.1/30", "10.77.1.2/30")?;
         pair(name, "simpul-lan", "lan0", "10.77.2.1/30", "10.77.2.2/30")?;
         ip(&["-n", name, "link", "set", "lo", "up"])?;
         let rate = format!("{kilobits_per_second}kbit");
         // 32 KiB of burst, and a queue of 50 ms behind it, as a provider's shaper has.
         let shape = ["root", "tbf", "rate", &rate, "burst", "32kb", "latency", "50ms"];
-        run("tc", &[&["qdisc", "add", "dev", "simpul-wan"], &shape[..]].concat())?;
+        run("tc", &[&["qdisc", "add", "dev", LINK], &shape[..]].concat())?;
         run("tc", &[&["-n", name, "qdisc", "add", "dev", "wan0"], &shape[..]].concat())?;
         Ok(village)
     }
@@ -45,15 +48,24 @@ impl Village {
         ["ip", "netns", "exec", &self.name].map(str::to_owned)
     }
 
-    /// Bytes that have crossed the link, both directions.
-    pub fn link_bytes(&self) -> Result<u64> {
+    /// What has crossed the link, by the kernel's counters: whole Ethernet frames.
+    pub fn traffic(&self) -> Result<Traffic> {
         let counter = |name: &str| -> Result<u64> {
-            let path = format!("/sys/class/net/simpul-wan/statistics/{name}");
+            let path = format!("/sys/class/net/{LINK}/statistics/{name}");
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
             Ok(text.trim().parse()?)
         };
-        Ok(counter("rx_bytes")? + counter("tx_bytes")?)
+        Ok(Traffic { up: counter("rx_bytes")?, down: counter("tx_bytes")? })
     }
+}
+
+/// Bytes that crossed the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the village to the hub.
+    pub up: u64,
+    /// From the hub to the village.
+    pub down: u64,
 }
 
 impl Drop for Village {
@@ -69,6 +81,9 @@ fn pair(namespace: &str, here: &str, there: &str, address: &str, their_address: 
     ip(&["link", "add", here, "mtu", MTU, "type", "veth", "peer", "name", there, "mtu", MTU, "netns", namespace])?;
     ip(&["addr", "add", address, "dev", here])?;
     ip(&["-n", namespace, "addr", "add", their_address, "dev", there])?;
+    // One packet, one frame: else the kernel hands over bundles of 64 KiB, and counts one header for each.
+    ip(&["link", "set", here, "gso_max_segs", "1"])?;
+    ip(&["-n", namespace, "link", "set", there, "gso_max_segs", "1"])?;
     ip(&["link", "set", here, "up"])?;
     ip(&["-n", namespace, "link", "set", there, "up"])
 }

@@ -34,6 +34,8 @@ pub struct NodeSettings {
     pub api_host: IpAddr,
     /// More keys for the uplink.
     pub uplink_more: String,
+    /// A picture of an unchanged scene is kept this often.
+    pub camera_heartbeat: &'static str,
     /// More keys for the camera.
     pub camera_more: String,
     /// More lines for the configuration's end.
@@ -46,6 +48,7 @@ impl Default for NodeSettings {
             state_interval: "1 s",
             reconnect_max: "500 ms",
             camera_interval: "1 s",
+            camera_heartbeat: "30 s",
             api_host: Ipv4Addr::LOCALHOST.into(),
             uplink_more: String::new(),
             camera_more: String::new(),
@@ -84,8 +87,7 @@ impl Node {
         write_secret(&directory.join("local-api.token"), TOKEN)?;
         write_secret(&directory.join("camera.password"), CAMERA_PASSWORD)?;
         let api = SocketAddr::new(settings.api_host, ports::free()?);
-        let NodeSettings { state_interval, reconnect_max, camera_interval, uplink_more, camera_more, more, .. } =
-            settings;
+        let NodeSettings { state_interval, reconnect_max, uplink_more, more, .. } = settings;
         let mut text = format!(
             "node = \"{id}\"\nclock = \"trust\"\n\n\
              [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
@@ -93,9 +95,10 @@ impl Node {
              [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n"
         );
         if let Some(camera) = camera {
+            let NodeSettings { camera_interval, camera_heartbeat, camera_more, .. } = settings;
             text.push_str(&format!(
                 "[[cameras]]\nid = \"kamera-1\"\nsnapshot_url = \"{}\"\nusername = \"{CAMERA_USER}\"\n\
-                 password_file = \"camera.password\"\ninterval = \"{camera_interval}\"\nheartbeat = \"30 s\"\n\
+                 password_file = \"camera.password\"\ninterval = \"{camera_interval}\"\nheartbeat = \"{camera_heartbeat}\"\n\
                  simulated = true\n{camera_more}\n",
                 camera.url()
             ));

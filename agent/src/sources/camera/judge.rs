@@ -67,12 +67,18 @@ pub struct Verdict {
     pub detail: String,
 }
 
+/// After how long a picture of an unchanged scene is due. Polls come with jitter, so it is the poll nearest to the
+/// heartbeat that keeps it: with the exact time, a poll a moment early would make it a whole interval late.
+pub fn due_after(heartbeat: Duration, interval: Duration) -> Duration {
+    heartbeat.saturating_sub(interval / 2)
+}
+
 /// One camera's judge.
 #[derive(Debug, Clone)]
 pub struct Judge {
     has_masks: bool,
     frozen_after: u32,
-    heartbeat: Duration,
+    due_after: Duration,
     view: View,
     last_body: Option<[u8; 32]>,
     same_bodies: u32,
@@ -81,12 +87,12 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// `view` as kept, or new with the configured resolution.
-    pub fn new(has_masks: bool, frozen_after: u32, heartbeat: Duration, view: View) -> Self {
+    /// `due_after`: see [`due_after`]. `view` as kept, or new with the configured resolution.
+    pub fn new(has_masks: bool, frozen_after: u32, due_after: Duration, view: View) -> Self {
         Judge {
             has_masks,
             frozen_after,
-            heartbeat,
+            due_after,
             view,
             last_body: None,
             same_bodies: 0,
@@ -108,7 +114,7 @@ impl Judge {
         let dhash = if mask_all { 0 } else { seen.measures.dhash };
         let visible_bits = if mask_all { 64 } else { seen.measures.visible_bits };
         let changed = self.stored.is_none_or(|(last, _)| distance(last, dhash, visible_bits) >= CHANGED_DISTANCE);
-        let due = self.stored.is_none_or(|(_, at)| now.since(at) >= self.heartbeat);
+        let due = self.stored.is_none_or(|(_, at)| now.since(at) >= self.due_after);
         let (condition, detail) = if frozen {
             (CameraCondition::Frozen, format!("{} identical images in a row", self.same_bodies))
         } else if self.view.awaiting {
@@ -223,6 +229,24 @@ mod tests {
             }
         }
         assert_eq!(stored, [(0, true), (15, false), (20, true)]);
+    }
+
+    #[test]
+    fn polls_with_jitter_keep_the_heartbeat() {
+        let minute = Duration::from_secs(60);
+        for (heartbeat, every) in [(minute, 1), (HEARTBEAT, 15)] {
+            let mut judge = Judge::new(false, 3, due_after(heartbeat, minute), View::default());
+            let mut stored = Vec::new();
+            for poll in 0..46_u64 {
+                // Up to a twentieth of the interval late, and a moment until it is stored.
+                let now = Moment::from_millis(poll * 60_000 + poll * 7_919 % 3_000);
+                if judge.judge(now, &seen(poll as u8, 7), false).store {
+                    judge.stored(now + Duration::from_millis(300), 7);
+                    stored.push(poll);
+                }
+            }
+            assert_eq!(stored, (0..46).step_by(every).collect::<Vec<_>>(), "{heartbeat:?}");
+        }
     }
 
     #[test]

@@ -141,7 +141,8 @@ impl<S: Sink> Camera<S> {
         let has_masks = !config.masks.is_empty();
         let view_file = has_masks.then(|| ViewFile::new(&config));
         let view = view_file.as_ref().map(|file| file.load(config.mask_resolution)).unwrap_or_default();
-        let judge = Judge::new(has_masks, config.frozen_after, config.heartbeat, view.clone());
+        let due_after = judge::due_after(config.heartbeat, config.interval);
+        let judge = Judge::new(has_masks, config.frozen_after, due_after, view.clone());
         let schedule = Schedule::new(clock.now(), config.interval, random());
         Ok(Camera {
             config,
