@@ -50,6 +50,8 @@ pub(crate) struct Row {
     pub refused: RangeSet,
     /// What the hub's backup holds.
     pub backed_up: RangeSet,
+    /// What this run left out before its first number: nobody but a copy of this card can have used it.
+    pub gap: Option<SeqRange>,
     samples: VecDeque<(u64, u32, u64)>,
 }
 
@@ -82,6 +84,7 @@ impl Row {
             owed: Arc::default(),
             refused: RangeSet::new(),
             backed_up: RangeSet::new(),
+            gap: None,
             samples: VecDeque::new(),
         };
         row.recount();
@@ -180,6 +183,22 @@ impl Row {
             }
         }
         new
+    }
+
+    /// Go on above everything that may have been used, and so many numbers further.
+    pub fn leave_gap(&mut self, width: u64) {
+        self.gap = SeqRange::with_count(self.ceiling, width);
+        if let Some(gap) = self.gap {
+            self.lose(gap, LossReason::Unused);
+            self.ceiling = gap.last() + 1;
+        }
+        self.next = self.ceiling;
+    }
+
+    /// Whether the hub has numbers that this card never gave: another card has this one's books.
+    pub fn is_foreign(&self, have: &RangeSet) -> bool {
+        have.last().is_some_and(|last| last >= self.next)
+            || self.gap.is_some_and(|gap| !have.present_in(gap).is_empty())
     }
 
     /// A loss has to be declared (again). Neighbours melt into one range, so they stay few.

@@ -157,10 +157,9 @@ impl Core {
             }
             Some(_) => {}
         }
-        let given = self.eras[era].rows[at(ack.stream)].next;
-        if era == self.era() && ack.have.last().is_some_and(|last| last >= given) {
+        if era == self.era() && self.eras[era].rows[at(ack.stream)].is_foreign(&ack.have) {
             self.begin_epoch(&format!(
-                "the hub has {} records that this card never made: it was rolled back",
+                "the hub has {} records that this card never made: it was rolled back, or cloned",
                 ack.stream
             ))?;
         }
