@@ -144,8 +144,17 @@ impl Core {
             tracing::warn!(%error, "no room for the ballast");
             self.note_disk_full();
         }
+        self.retell();
         if let Err(error) = self.save_witness(false).and_then(|()| self.declare()).and_then(|()| self.reclaim()) {
             tracing::error!(%error, "the spool opened, but cannot write");
+        }
+    }
+
+    /// If events were damaged that may have told of losses: everything that the hub may not know of is declared again.
+    pub(super) fn retell(&mut self) {
+        let damaged = |era: &mut Era| std::mem::take(&mut era.rows[at(Stream::Event)].retell);
+        if self.eras.iter_mut().map(damaged).fold(false, |any, damaged| any | damaged) {
+            self.eras.iter_mut().flat_map(|era| &mut era.rows).for_each(Row::tell_again);
         }
     }
 

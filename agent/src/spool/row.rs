@@ -44,6 +44,10 @@ pub(crate) struct Row {
     pub doubtful: RangeSet,
     pub lost_records: u64,
     pub undeclared: Vec<(LossReason, RangeSet)>,
+    /// Losses that became records which the hub may not have: declared again if those are damaged.
+    pub told: Vec<(LossReason, RangeSet)>,
+    /// Of events: some were damaged, and may have told of losses.
+    pub retell: bool,
     pub shelves: Vec<Shelf>,
     pub owed: Arc<RangeSet>,
     /// Refused as unsupported: held back until the hub changes or a session begins.
@@ -80,6 +84,8 @@ impl Row {
             doubtful: book.doubtful.0.clone(),
             lost_records: book.lost_records,
             undeclared: book.undeclared.iter().map(|losses| (losses.reason, losses.ranges.0.clone())).collect(),
+            told: book.told.iter().map(|losses| (losses.reason, losses.ranges.0.clone())).collect(),
+            retell: false,
             shelves: book.databases.iter().map(shelf).collect(),
             owed: Arc::default(),
             refused: RangeSet::new(),
@@ -110,6 +116,7 @@ impl Row {
             undeclared: self.undeclared.iter().map(undeclared).collect(),
             lost_records: self.lost_records,
             databases: self.shelves.iter().map(database).collect(),
+            told: self.told.iter().map(undeclared).collect(),
         }
     }
 
@@ -182,6 +189,7 @@ impl Row {
                 new.push(part);
             }
         }
+        self.retell |= self.stream == Stream::Event && reason == LossReason::Damaged && !new.is_empty();
         new
     }
 
@@ -203,9 +211,13 @@ impl Row {
 
     /// A loss has to be declared (again). Neighbours melt into one range, so they stay few.
     pub fn undeclare(&mut self, range: SeqRange, reason: LossReason) {
-        match self.undeclared.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, ranges)) => drop(ranges.insert(range)),
-            None => self.undeclared.push((reason, RangeSet::from_iter([range]))),
+        add(&mut self.undeclared, range, reason);
+    }
+
+    /// Events that told of losses are gone: whatever the hub may not know has to be declared again.
+    pub fn tell_again(&mut self) {
+        for (reason, ranges) in std::mem::take(&mut self.told) {
+            ranges.iter().for_each(|range| self.undeclare(range, reason));
         }
     }
 
@@ -217,6 +229,10 @@ impl Row {
             }
         }
         self.undeclared.retain(|(_, ranges)| !ranges.is_empty());
+        // Numbers that were never used are nobody's loss: it does not matter who hears of them.
+        if reason != LossReason::Unused {
+            add(&mut self.told, range, reason);
+        }
     }
 
     /// The hub has these. Returns the parts that were held and owed until now.
@@ -312,6 +328,14 @@ impl Row {
             lost_records: self.lost_records,
             oldest_uptime_ms: self.oldest_uptime_ms(boot),
         }
+    }
+}
+
+/// Neighbours melt into one range.
+fn add(losses: &mut Vec<(LossReason, RangeSet)>, range: SeqRange, reason: LossReason) {
+    match losses.iter_mut().find(|(known, _)| *known == reason) {
+        Some((_, ranges)) => drop(ranges.insert(range)),
+        None => losses.push((reason, RangeSet::from_iter([range]))),
     }
 }
 

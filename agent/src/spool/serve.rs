@@ -167,6 +167,10 @@ impl Core {
         if ack.stream == Stream::Snapshot {
             self.unlink_images(era, &freed);
         }
+        // Every event is at the hub, and with them every loss that they told of.
+        if ack.stream == Stream::Event && self.eras.iter().all(|era| era.rows[at(Stream::Event)].owed.is_empty()) {
+            self.eras.iter_mut().flat_map(|era| &mut era.rows).for_each(|row| row.told.clear());
+        }
         for rejected in &ack.rejected {
             self.refuse(era, ack.stream, rejected.range, rejected.reason)?;
         }
@@ -196,6 +200,8 @@ impl Core {
                 for seq in owed.iter().flat_map(|range| range.first()..=range.last()) {
                     if stream == Stream::Snapshot && !self.image_is_whole(era, seq)? {
                         self.lose_images(era, SeqRange::one(seq), LossReason::Damaged);
+                        let detail = format!("image {seq} is not what it was");
+                        self.say(SpoolCondition::Quarantined, Some(Stream::Snapshot), detail);
                     }
                 }
             }
