@@ -21,12 +21,12 @@ use tokio::time::{sleep, timeout};
 use crate::config::{Config, MqttConfig, MqttSide};
 use crate::data::{DataDirectory, DataError, console_socket, store_directory};
 use crate::intake::{Counters, Intake};
-use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, ServerHandle, TlsFiles, Transport};
+use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, TlsFiles, Transport};
 use crate::store::{SqliteStore, Store, StoreConfig, StoreError};
 use crate::view::View;
 use crate::web::tokens::{TokenError, Tokens};
 use crate::web::{self, Door, HttpsError, Web, pump, router};
-use vitals::Running;
+use vitals::{MqttDoor, Running};
 
 /// Changed nodes kept for the live events' pump; it drains at once, so this is one commit's worth many times over.
 const CHANGES_MAX: usize = 1_024;
@@ -154,8 +154,8 @@ async fn serve(
 ) -> Result<Parts, RunError> {
     let store: Arc<dyn Store> = store;
     let counters = Arc::new(Counters::default());
-    let (transport, handle) = transport(&config.mqtt, mqtt_listener, &*store, clock, ending.clone()).await?;
-    let running = Arc::new(Running::new(handle, counters.clone()));
+    let (transport, door) = transport(&config.mqtt, mqtt_listener, &*store, clock, ending.clone()).await?;
+    let running = Arc::new(Running::new(door, counters.clone()));
     let live = broadcast::channel(CHANGES_MAX).0;
     let changes = live.subscribe();
     let clock_synchronised = config.clock.is_synchronised();
@@ -246,7 +246,7 @@ async fn transport(
     store: &dyn Store,
     clock: &Clock,
     ending: watch::Receiver<bool>,
-) -> Result<(Transport, Option<ServerHandle>), RunError> {
+) -> Result<(Transport, MqttDoor), RunError> {
     let (ca_file, certificate_file, key_file) =
         (config.ca_file.clone(), config.certificate_file.clone(), config.key_file.clone());
     let generation = store.generation();
@@ -256,7 +256,8 @@ async fn transport(
             let client_id = format!("simpul-hub-{generation}");
             let (url, share_group) = (url.clone(), share_group.clone());
             let external = ExternalConfig { url, ca_file, certificate_file, key_file, share_group, client_id };
-            Ok((mqtt::connect_external(external, ending).await?, None))
+            let (transport, there) = mqtt::connect_external(external, ending).await?;
+            Ok((transport, MqttDoor::Broker(there)))
         }
         (MqttSide::Embedded(address), None) => {
             let source = std::io::ErrorKind::NotConnected.into();
@@ -267,7 +268,7 @@ async fn transport(
             let tls = TlsFiles { ca_file, certificate_file, key_file, revoked_file: config.revoked_file.clone() };
             let server = ServerConfig { listen, tls, limits: mqtt::Limits::default(), generation: Some(generation) };
             let (transport, handle) = mqtt::serve(listener, server, clock.clone(), ending).await?;
-            Ok((transport, Some(handle)))
+            Ok((transport, MqttDoor::Server(handle)))
         }
     }
 }
