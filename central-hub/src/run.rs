@@ -37,6 +37,9 @@ const MAINTENANCE_PAUSE: Duration = Duration::from_millis(10);
 /// Between two looks for maintenance when there was none to do: a minute's rollup is then at most this late.
 const MAINTENANCE_EACH: Duration = Duration::from_secs(5);
 
+/// Between two attempts to open a store that found no space.
+const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(5);
+
 /// What each stage of the end may take; together with the sessions' and requests' 3 s this stays within 10 s.
 const INTAKE_END: Duration = Duration::from_secs(5);
 const STORE_END: Duration = Duration::from_secs(2);
@@ -114,11 +117,10 @@ pub async fn run(config: Config, clock: Clock, stop: watch::Receiver<bool>) -> R
         MqttSide::Embedded(address) => Some(bind("mqtt.listen", address).await?),
         MqttSide::External { .. } => None,
     };
-    let (store_config, store_clock) = (store_config(&config), clock.clone());
-    let path = store_config.directory.clone();
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(store_config, store_clock));
-    let opened = opened.await.map_err(|_| RunError::Ended("opening the store"))?;
-    let sqlite = Arc::new(opened.map_err(|source| RunError::Store { path, source })?);
+    let Some(sqlite) = open_store(&store_config(&config), &clock, stop.clone()).await? else {
+        tracing::info!("hub ended before its store could be opened");
+        return Ok(());
+    };
 
     // Everything that runs ends by this one, so that it also ends when a part of it gives up.
     let (end, ending) = watch::channel(false);
@@ -133,6 +135,35 @@ pub async fn run(config: Config, clock: Clock, stop: watch::Receiver<bool>) -> R
     tracing::info!("hub ended");
     drop(data);
     result
+}
+
+/// Open the store. On a full disk that takes until there is space: the agents keep their records meanwhile, and a hub
+/// that ended would not come back by itself. `None`: told to stop before that.
+async fn open_store(
+    config: &StoreConfig,
+    clock: &Clock,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Option<Arc<SqliteStore>>, RunError> {
+    let mut waiting = false;
+    loop {
+        let (config, clock, path) = (config.clone(), clock.clone(), config.directory.clone());
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(config, clock));
+        match opened.await.map_err(|_| RunError::Ended("opening the store"))? {
+            Ok(store) => return Ok(Some(Arc::new(store))),
+            Err(error @ StoreError::Full(_)) => {
+                if !std::mem::replace(&mut waiting, true) {
+                    tracing::error!(%error, "the store waits for space to open: agents keep their records; free disk space");
+                }
+                let longer = u32::try_from(2 * OPEN_RETRY_PAUSE.as_micros()).unwrap_or(u32::MAX);
+                notify(&[NotifyState::Status("the disk is full"), NotifyState::ExtendTimeoutUsec(longer)]);
+            }
+            Err(source) => return Err(RunError::Store { path, source }),
+        }
+        tokio::select! {
+            () = sleep(OPEN_RETRY_PAUSE) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+        }
+    }
 }
 
 /// The parts of a hub that run.

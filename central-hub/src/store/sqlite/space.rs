@@ -16,6 +16,13 @@ use crate::store::StoreError;
 /// Below this much free space SQLite cannot be trusted to finish a group of 256 uploads and its journal.
 const FREE_BYTES_MIN: u64 = 1024 * 1024;
 
+/// Below this much the database is not even opened: what its connections share is mapped memory, and touching a page
+/// of it that the file system finds no block for ends the process (SIGBUS).
+const OPEN_BYTES_MIN: u64 = 2 * SHARED_BYTES;
+
+/// Blocks that the shared memory is given beforehand, for the same reason: enough for a journal of 128 MiB.
+const SHARED_BYTES: u64 = 256 * 1024;
+
 /// Percent of the budget (or of what the disk can give) from which images are thinned.
 const PRESSURE_PERCENT: u64 = 90;
 
@@ -126,6 +133,10 @@ impl Space {
         let free = self.free_bytes()?;
         if free < FREE_BYTES_MIN {
             self.spend_ballast();
+            let free = self.free_bytes()?;
+            if free < OPEN_BYTES_MIN {
+                return Err(StoreError::Full(format!("{free} bytes are free on the file system, too few to open")));
+            }
         } else if !self.ballast().exists() && free >= self.ballast_bytes + PRESSURE_BYTES {
             self.lay_ballast()?;
         }
@@ -184,6 +195,21 @@ impl Space {
         }
         Ok(laid?)
     }
+}
+
+/// Give the memory that SQLite's connections share its blocks. SQLite itself touches one byte in 4 KiB, which leaves
+/// holes where blocks are smaller, as on small file systems. The handle must outlive the connection: closing it would
+/// take the connection's locks away.
+pub(super) fn hold_shared_memory(database: &Path) -> Result<File, StoreError> {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-shm");
+    let file = File::options().write(true).open(name)?;
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, SHARED_BYTES) {
+        Ok(()) => {}
+        Err(error) if error == rustix::io::Errno::NOSPC => return Err(std::io::Error::from(error).into()),
+        Err(error) => tracing::debug!(%error, "this file system gives no blocks beforehand"),
+    }
+    Ok(file)
 }
 
 /// Remember today's usage. One row a day, the latest wins.
