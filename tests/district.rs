@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use simpul_testkit::broker::Broker;
 use simpul_testkit::camera::Camera;
 use simpul_testkit::http::Server;
 use simpul_testkit::hub::{Hub, Place};
@@ -24,15 +25,26 @@ pub struct Plan {
     pub nodes: usize,
     /// Whether each has a camera.
     pub cameras: bool,
+    /// Width and height of their pictures.
+    pub picture: (u16, u16),
     /// Whether the hub's page gets the fibre switch.
     pub fibre_switch: bool,
+    /// Whether a mosquitto stands between nodes and hub.
+    pub broker: bool,
     /// How the agents are set.
     pub settings: NodeSettings,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Plan { nodes: 1, cameras: false, fibre_switch: false, settings: NodeSettings::default() }
+        Plan {
+            nodes: 1,
+            cameras: false,
+            picture: (640, 360),
+            fibre_switch: false,
+            broker: false,
+            settings: NodeSettings::default(),
+        }
     }
 }
 
@@ -46,6 +58,8 @@ pub struct District {
     pub links: Vec<Link>,
     /// Their cameras, if the plan has them.
     pub cameras: Vec<Camera>,
+    /// The broker, if the plan has one.
+    pub broker: Option<Broker>,
     /// The authority that all trust.
     pub authority: Authority,
     _switch: Option<Server>,
@@ -76,23 +90,34 @@ impl District {
         let switch = if plan.fibre_switch { Some(proxy::control(links.clone()).await?) } else { None };
         let control = switch.as_ref().map(Server::address);
         let hub = Hub::prepare(&folder.path().join("hub"), &authority, &places, control)?;
+        let broker = if plan.broker {
+            let broker = Broker::prepare(&folder.path().join("broker"), &authority)?;
+            hub.use_broker(&broker, &authority)?;
+            Some(broker)
+        } else {
+            None
+        };
         let (mut nodes, mut cameras) = (Vec::new(), Vec::new());
         for (seed, (place, link)) in (1u8..).zip(places.iter().zip(&links)) {
-            link.set_upstream(hub.mqtt());
+            link.set_upstream(broker.as_ref().map_or(hub.mqtt(), Broker::address));
             if plan.cameras {
-                let scene = Scene { width: 640, height: 360, title: format!("DESA {}", place.village_name), seed };
+                let (width, height) = plan.picture;
+                let scene = Scene { width, height, title: format!("DESA {}", place.village_name), seed };
                 cameras.push(Camera::start(scene, CAMERA_USER, CAMERA_PASSWORD).await?);
             }
             let directory = folder.path().join(&place.id);
             let camera = cameras.last();
             nodes.push(Node::prepare(&directory, &authority, &place.id, link.address(), camera, &plan.settings)?);
         }
-        Ok(District { hub, nodes, links, cameras, authority, _switch: switch, folder })
+        Ok(District { hub, nodes, links, cameras, broker, authority, _switch: switch, folder })
     }
 
     /// Prepare it and start everything.
     pub async fn start(plan: &Plan) -> anyhow::Result<District> {
         let mut district = District::prepare(plan).await?;
+        if let Some(broker) = &mut district.broker {
+            broker.start().await?;
+        }
         district.hub.start().await?;
         for node in &mut district.nodes {
             node.launch()?;

@@ -1,6 +1,8 @@
-//! A small district of real processes for end-to-end tests, fault runs and the demo: [`district`].
+//! A small district of real processes for end-to-end tests, fault runs and the demo ([`district`]), and what its hub
+//! shows of what was accepted ([`outcome`]).
 //!
-//! The tests themselves are in `e2e/`, the kills and cuts in `faults/`, the demo's runner in `demo/`, benches in
-//! `bench_*.rs`; what any of them may need is in `support/`.
+//! The tests themselves are in `e2e/`, the kills in `faults/`, the power cuts in `power/`, full disks in `full_disk/`, the
+//! demo's runner in `demo/`, benches in `bench_*.rs`; what any of them may need is in `support/`.
 
 pub mod district;
+pub mod outcome;

@@ -162,7 +162,9 @@ fn check(path: &Path) -> Result<(), Failure> {
 
 fn run_agent(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
-    tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr).init();
+    // A log that cannot be written (its disk is full too) must not matter: to say so on standard error would panic.
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr);
+    log.log_internal_errors(false).init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;

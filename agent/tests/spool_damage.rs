@@ -47,17 +47,6 @@ async fn filled(folder: &Path, close: bool) -> RangeSet {
     accepted
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (source, target) = {
-            let entry = entry.unwrap();
-            (entry.path(), to.join(entry.file_name()))
-        };
-        if source.is_dir() { copy(&source, &target) } else { drop(fs::copy(&source, target)) }
-    }
-}
-
 fn overwrite(file: &Path, offset: u64, length: usize, byte: u8) {
     let handle = fs::OpenOptions::new().write(true).open(file).unwrap();
     let room = handle.metadata().unwrap().len().saturating_sub(offset) as usize;
@@ -188,7 +177,7 @@ async fn each_kind(close: bool) {
     for (position, name) in [("tail", &names[0]), ("sealed", &names[1]), ("head", &names[names.len() - 1])] {
         for kind in KINDS {
             let folder = folder();
-            copy(template.path(), folder.path());
+            copy_folder(template.path(), folder.path());
             let database = folder.path().join("db").join(name);
             let damaged = held(folder.path(), &database);
             damage(&database, kind);
@@ -225,7 +214,7 @@ async fn random_damage_is_declared_exactly() {
     let all = databases(template.path(), Stream::Service);
     for case in 0..25 {
         let folder = folder();
-        copy(template.path(), folder.path());
+        copy_folder(template.path(), folder.path());
         let name = all[random.random_range(0..all.len())].file_name().unwrap().to_owned();
         let database = folder.path().join("db").join(name);
         let damaged = held(folder.path(), &database);

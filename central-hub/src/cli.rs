@@ -176,7 +176,9 @@ fn log_to_stderr(level: Level) {
         Level::Info => tracing::Level::INFO,
         Level::Debug => tracing::Level::DEBUG,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    // A log that cannot be written (its disk is full too) must not matter: to say so on standard error would panic.
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    log.log_internal_errors(false).init();
 }
 
 async fn run_until_signal(config: Config, clock: Clock) -> anyhow::Result<()> {

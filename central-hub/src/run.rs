@@ -21,12 +21,12 @@ use tokio::time::{sleep, timeout};
 use crate::config::{Config, MqttConfig, MqttSide};
 use crate::data::{DataDirectory, DataError, console_socket, store_directory};
 use crate::intake::{Counters, Intake};
-use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, ServerHandle, TlsFiles, Transport};
+use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, TlsFiles, Transport};
 use crate::store::{SqliteStore, Store, StoreConfig, StoreError};
 use crate::view::View;
 use crate::web::tokens::{TokenError, Tokens};
 use crate::web::{self, Door, HttpsError, Web, pump, router};
-use vitals::Running;
+use vitals::{MqttDoor, Running};
 
 /// Changed nodes kept for the live events' pump; it drains at once, so this is one commit's worth many times over.
 const CHANGES_MAX: usize = 1_024;
@@ -36,6 +36,9 @@ const MAINTENANCE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Between two looks for maintenance when there was none to do: a minute's rollup is then at most this late.
 const MAINTENANCE_EACH: Duration = Duration::from_secs(5);
+
+/// Between two attempts to open a store that found no space.
+const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What each stage of the end may take; together with the sessions' and requests' 3 s this stays within 10 s.
 const INTAKE_END: Duration = Duration::from_secs(5);
@@ -114,11 +117,10 @@ pub async fn run(config: Config, clock: Clock, stop: watch::Receiver<bool>) -> R
         MqttSide::Embedded(address) => Some(bind("mqtt.listen", address).await?),
         MqttSide::External { .. } => None,
     };
-    let (store_config, store_clock) = (store_config(&config), clock.clone());
-    let path = store_config.directory.clone();
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(store_config, store_clock));
-    let opened = opened.await.map_err(|_| RunError::Ended("opening the store"))?;
-    let sqlite = Arc::new(opened.map_err(|source| RunError::Store { path, source })?);
+    let Some(sqlite) = open_store(&store_config(&config), &clock, stop.clone()).await? else {
+        tracing::info!("hub ended before its store could be opened");
+        return Ok(());
+    };
 
     // Everything that runs ends by this one, so that it also ends when a part of it gives up.
     let (end, ending) = watch::channel(false);
@@ -133,6 +135,35 @@ pub async fn run(config: Config, clock: Clock, stop: watch::Receiver<bool>) -> R
     tracing::info!("hub ended");
     drop(data);
     result
+}
+
+/// Open the store. On a full disk that takes until there is space: the agents keep their records meanwhile, and a hub
+/// that ended would not come back by itself. `None`: told to stop before that.
+async fn open_store(
+    config: &StoreConfig,
+    clock: &Clock,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Option<Arc<SqliteStore>>, RunError> {
+    let mut waiting = false;
+    loop {
+        let (config, clock, path) = (config.clone(), clock.clone(), config.directory.clone());
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(config, clock));
+        match opened.await.map_err(|_| RunError::Ended("opening the store"))? {
+            Ok(store) => return Ok(Some(Arc::new(store))),
+            Err(error @ StoreError::Full(_)) => {
+                if !std::mem::replace(&mut waiting, true) {
+                    tracing::error!(%error, "the store waits for space to open: agents keep their records; free disk space");
+                }
+                let longer = u32::try_from(2 * OPEN_RETRY_PAUSE.as_micros()).unwrap_or(u32::MAX);
+                notify(&[NotifyState::Status("the disk is full"), NotifyState::ExtendTimeoutUsec(longer)]);
+            }
+            Err(source) => return Err(RunError::Store { path, source }),
+        }
+        tokio::select! {
+            () = sleep(OPEN_RETRY_PAUSE) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+        }
+    }
 }
 
 /// The parts of a hub that run.
@@ -154,8 +185,8 @@ async fn serve(
 ) -> Result<Parts, RunError> {
     let store: Arc<dyn Store> = store;
     let counters = Arc::new(Counters::default());
-    let (transport, handle) = transport(&config.mqtt, mqtt_listener, &*store, clock, ending.clone()).await?;
-    let running = Arc::new(Running::new(handle, counters.clone()));
+    let (transport, door) = transport(&config.mqtt, mqtt_listener, &*store, clock, ending.clone()).await?;
+    let running = Arc::new(Running::new(door, counters.clone()));
     let live = broadcast::channel(CHANGES_MAX).0;
     let changes = live.subscribe();
     let clock_synchronised = config.clock.is_synchronised();
@@ -246,7 +277,7 @@ async fn transport(
     store: &dyn Store,
     clock: &Clock,
     ending: watch::Receiver<bool>,
-) -> Result<(Transport, Option<ServerHandle>), RunError> {
+) -> Result<(Transport, MqttDoor), RunError> {
     let (ca_file, certificate_file, key_file) =
         (config.ca_file.clone(), config.certificate_file.clone(), config.key_file.clone());
     let generation = store.generation();
@@ -256,7 +287,8 @@ async fn transport(
             let client_id = format!("simpul-hub-{generation}");
             let (url, share_group) = (url.clone(), share_group.clone());
             let external = ExternalConfig { url, ca_file, certificate_file, key_file, share_group, client_id };
-            Ok((mqtt::connect_external(external, ending).await?, None))
+            let (transport, there) = mqtt::connect_external(external, ending).await?;
+            Ok((transport, MqttDoor::Broker(there)))
         }
         (MqttSide::Embedded(address), None) => {
             let source = std::io::ErrorKind::NotConnected.into();
@@ -267,7 +299,7 @@ async fn transport(
             let tls = TlsFiles { ca_file, certificate_file, key_file, revoked_file: config.revoked_file.clone() };
             let server = ServerConfig { listen, tls, limits: mqtt::Limits::default(), generation: Some(generation) };
             let (transport, handle) = mqtt::serve(listener, server, clock.clone(), ending).await?;
-            Ok((transport, Some(handle)))
+            Ok((transport, MqttDoor::Server(handle)))
         }
     }
 }

@@ -264,7 +264,7 @@ async fn behind_an_external_broker_nothing_is_acknowledged_before_its_commit() {
         client_id: "hub-1".into(),
     };
     let (shutdown, ended) = watch::channel(false);
-    let mut transport = connect_external(config, ended).await.unwrap();
+    let (mut transport, there) = connect_external(config, ended).await.unwrap();
     let send = async |payload: &str| {
         let output = mosquitto("mosquitto_pub", address, &ca_file, &node)
             .args(["-q", "1", "-m", payload, "-t", &format!("simpul/v1/{A}/up/event")])
@@ -290,6 +290,7 @@ async fn behind_an_external_broker_nothing_is_acknowledged_before_its_commit() {
     let state = next(&mut transport).await;
     assert_eq!((state.node.as_str(), &state.payload[..]), (A, &b"online"[..]));
     state.receipt.done();
+    assert!(there.get(), "the broker is there");
     send("first").await;
     send("second").await;
     let first = next(&mut transport).await;
@@ -323,6 +324,11 @@ async fn behind_an_external_broker_nothing_is_acknowledged_before_its_commit() {
     }
     // A broker that comes back without its sessions: subscribed again, so what is sent then arrives.
     broker.child.kill().await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while there.get() {
+        assert!(tokio::time::Instant::now() < deadline, "the broker is gone and counts as there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let _ = std::fs::remove_file(pki.folder.path().join("mosquitto.db"));
     let _broker = Broker::start(&pki, Some(broker.port)).await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -339,6 +345,7 @@ async fn behind_an_external_broker_nothing_is_acknowledged_before_its_commit() {
             }
         }
     }
+    assert!(there.get(), "the broker is there again");
     shutdown.send(true).unwrap();
     while let Some(left) = timeout(PATIENCE, transport.incoming.recv()).await.expect("the client did not end") {
         drop(left);

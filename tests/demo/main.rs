@@ -74,6 +74,7 @@ async fn demo(seconds: Option<u64>) -> anyhow::Result<()> {
             more: "[host]\ninterval = \"5 s\"\n".to_owned(),
             ..NodeSettings::default()
         },
+        ..Plan::default()
     };
     let mut district = District::prepare(&plan).await?;
     let mut janitor = start_janitor(&district.folder())?;

@@ -1,9 +1,13 @@
 //! End to end: real agents and a real hub over real sockets on loopback. Each test has a district of its own.
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic like the test itself")]
 
+mod broker;
+mod cards;
+mod damage;
 mod demo;
 mod fibre;
 mod garbage;
 mod kills;
 mod order;
 mod present;
+mod restored;

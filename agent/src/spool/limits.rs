@@ -301,6 +301,7 @@ impl Core {
     /// Look after everything that need not happen at once. Returns when to come again at the latest, and whether
     /// something changed that others see.
     pub fn tick(&mut self) -> (Duration, bool) {
+        self.retell();
         let told = self.events.len();
         let undeclared = self.undeclared();
         match self.look_after() {

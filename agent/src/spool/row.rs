@@ -53,12 +53,18 @@ pub(crate) struct Row {
     pub doubtful: RangeSet,
     pub lost_records: u64,
     pub undeclared: Vec<(LossReason, RangeSet)>,
+    /// Losses that became records which the hub may not have: declared again if those are damaged.
+    pub told: Vec<(LossReason, RangeSet)>,
+    /// Of events: some were damaged, and may have told of losses.
+    pub retell: bool,
     pub shelves: Vec<Shelf>,
     pub owed: Arc<RangeSet>,
     /// Refused as unsupported: held back until the hub changes or a session begins.
     pub refused: RangeSet,
     /// What the hub's backup holds.
     pub backed_up: RangeSet,
+    /// What this run left out before its first number: nobody but a copy of this card can have used it.
+    pub gap: Option<SeqRange>,
     samples: VecDeque<(u64, u32, u64)>,
     /// How many numbers were reserved last, and when.
     block: Option<(u64, Moment)>,
@@ -89,10 +95,13 @@ impl Row {
             doubtful: book.doubtful.0.clone(),
             lost_records: book.lost_records,
             undeclared: book.undeclared.iter().map(|losses| (losses.reason, losses.ranges.0.clone())).collect(),
+            told: book.told.iter().map(|losses| (losses.reason, losses.ranges.0.clone())).collect(),
+            retell: false,
             shelves: book.databases.iter().map(shelf).collect(),
             owed: Arc::default(),
             refused: RangeSet::new(),
             backed_up: RangeSet::new(),
+            gap: None,
             samples: VecDeque::new(),
             block: None,
         };
@@ -119,6 +128,7 @@ impl Row {
             undeclared: self.undeclared.iter().map(undeclared).collect(),
             lost_records: self.lost_records,
             databases: self.shelves.iter().map(database).collect(),
+            told: self.told.iter().map(undeclared).collect(),
         }
     }
 
@@ -201,14 +211,35 @@ impl Row {
                 new.push(part);
             }
         }
+        self.retell |= self.stream == Stream::Event && reason == LossReason::Damaged && !new.is_empty();
         new
+    }
+
+    /// Go on above everything that may have been used, and so many numbers further.
+    pub fn leave_gap(&mut self, width: u64) {
+        self.gap = SeqRange::with_count(self.ceiling, width);
+        if let Some(gap) = self.gap {
+            self.lose(gap, LossReason::Unused);
+            self.ceiling = gap.last() + 1;
+        }
+        self.next = self.ceiling;
+    }
+
+    /// Whether the hub has numbers that this card never gave: another card has this one's books.
+    pub fn is_foreign(&self, have: &RangeSet) -> bool {
+        have.last().is_some_and(|last| last >= self.next)
+            || self.gap.is_some_and(|gap| !have.present_in(gap).is_empty())
     }
 
     /// A loss has to be declared (again). Neighbours melt into one range, so they stay few.
     pub fn undeclare(&mut self, range: SeqRange, reason: LossReason) {
-        match self.undeclared.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, ranges)) => drop(ranges.insert(range)),
-            None => self.undeclared.push((reason, RangeSet::from_iter([range]))),
+        add(&mut self.undeclared, range, reason);
+    }
+
+    /// Events that told of losses are gone: whatever the hub may not know has to be declared again.
+    pub fn tell_again(&mut self) {
+        for (reason, ranges) in std::mem::take(&mut self.told) {
+            ranges.iter().for_each(|range| self.undeclare(range, reason));
         }
     }
 
@@ -220,6 +251,10 @@ impl Row {
             }
         }
         self.undeclared.retain(|(_, ranges)| !ranges.is_empty());
+        // Numbers that were never used are nobody's loss: it does not matter who hears of them.
+        if reason != LossReason::Unused {
+            add(&mut self.told, range, reason);
+        }
     }
 
     /// The hub has these. Returns the parts that were held and owed until now.
@@ -315,6 +350,14 @@ impl Row {
             lost_records: self.lost_records,
             oldest_uptime_ms: self.oldest_uptime_ms(boot),
         }
+    }
+}
+
+/// Neighbours melt into one range.
+fn add(losses: &mut Vec<(LossReason, RangeSet)>, range: SeqRange, reason: LossReason) {
+    match losses.iter_mut().find(|(known, _)| *known == reason) {
+        Some((_, ranges)) => drop(ranges.insert(range)),
+        None => losses.push((reason, RangeSet::from_iter([range]))),
     }
 }
 

@@ -157,16 +157,19 @@ impl Core {
             }
             Some(_) => {}
         }
-        let given = self.eras[era].rows[at(ack.stream)].next;
-        if era == self.era() && ack.have.last().is_some_and(|last| last >= given) {
+        if era == self.era() && self.eras[era].rows[at(ack.stream)].is_foreign(&ack.have) {
             self.begin_epoch(&format!(
-                "the hub has {} records that this card never made: it was rolled back",
+                "the hub has {} records that this card never made: it was rolled back, or cloned",
                 ack.stream
             ))?;
         }
         let freed = self.eras[era].rows[at(ack.stream)].acknowledge(&ack.have);
         if ack.stream == Stream::Snapshot {
             self.unlink_images(era, &freed);
+        }
+        // Every event is at the hub, and with them every loss that they told of.
+        if ack.stream == Stream::Event && self.eras.iter().all(|era| era.rows[at(Stream::Event)].owed.is_empty()) {
+            self.eras.iter_mut().flat_map(|era| &mut era.rows).for_each(|row| row.told.clear());
         }
         for rejected in &ack.rejected {
             self.refuse(era, ack.stream, rejected.range, rejected.reason)?;
@@ -197,6 +200,8 @@ impl Core {
                 for seq in owed.iter().flat_map(|range| range.first()..=range.last()) {
                     if stream == Stream::Snapshot && !self.image_is_whole(era, seq)? {
                         self.lose_images(era, SeqRange::one(seq), LossReason::Damaged);
+                        let detail = format!("image {seq} is not what it was");
+                        self.say(SpoolCondition::Quarantined, Some(Stream::Snapshot), detail);
                     }
                 }
             }

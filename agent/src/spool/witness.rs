@@ -112,6 +112,10 @@ pub(crate) struct RowBook {
     /// The databases, oldest first.
     #[n(6)]
     pub databases: Vec<DatabaseBook>,
+    /// Lost, and the loss is a record that the hub may not have yet.
+    #[n(7)]
+    #[cbor(default)]
+    pub told: Vec<Undeclared>,
 }
 
 /// Losses that are not yet records.

@@ -166,6 +166,16 @@ pub async fn keys_by_number(spool: &Spool) -> BTreeMap<u64, String> {
     stored.iter().map(|stored| (stored.range.first(), key_of(stored))).collect()
 }
 
+/// Copy a spool, as a copier of cards does.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() { copy_folder(&source, &target) } else { drop(std::fs::copy(source, target)) }
+    }
+}
+
 /// The databases of a stream, oldest first.
 pub fn databases(folder: &Path, stream: Stream) -> Vec<std::path::PathBuf> {
     let mut found: Vec<_> = std::fs::read_dir(folder.join("db"))

@@ -88,6 +88,11 @@ fn describe(overview: &Value, readiness: &Value) -> String {
         format!("{} h ago", (now_ms - at_ms).max(0) / 3_600_000)
     });
     let _ = writeln!(text, "backup   {backup}");
+    if let Some(at_ms) = hub["restored"]["at_ms"].as_i64() {
+        let hours = (now_ms - at_ms).max(0) / 3_600_000;
+        let _ =
+            writeln!(text, "RESTORED {hours} h ago: the nodes send again what the backup lacked; make a backup then");
+    }
     if let Some(aside @ 1..) = hub["aside_count"].as_u64() {
         let _ = writeln!(text, "aside    {aside} payloads could not be read: see /api/v1/aside");
     }
@@ -107,7 +112,8 @@ mod tests {
         let overview = json!({
             "now_ms": 7_200_000,
             "hub": { "version": "1", "uptime_s": 5, "sessions": null, "database_bytes": 1u64 << 30, "snapshot_bytes": 0,
-                "budget_bytes": 1u64 << 31, "days_left": null, "last_backup_ms": 0, "aside_count": 2, "quarantined": null },
+                "budget_bytes": 1u64 << 31, "days_left": null, "last_backup_ms": 0, "restored": { "at_ms": 3_600_000, "backup_ms": 0 },
+                "aside_count": 2, "quarantined": null },
             "nodes": [{ "liveness": "live", "streams": [{ "have_records": 3, "backlog_records": null, "lost_records": 1 }] }],
         });
         let expected = "hub 1, up 5 s\n\
@@ -116,6 +122,7 @@ mod tests {
                         records  3 here, 0 still at the nodes, 1 lost for ever\n\
                         disk     1.00 GiB database, 0.00 GiB images, of 2.00 GiB; not known when full\n\
                         backup   2 h ago\n\
+                        RESTORED 1 h ago: the nodes send again what the backup lacked; make a backup then\n\
                         aside    2 payloads could not be read: see /api/v1/aside\n";
         assert_eq!(describe(&overview, &json!({ "reasons": ["disk"] })), expected);
     }

@@ -5,11 +5,12 @@
 //! the access rules that it needs.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{Packet, SubscribeReasonCode};
+use rumqttc::mqttbytes::v4::{Packet, SubscribeFilter, SubscribeReasonCode};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, TlsConfiguration};
 use simpul_wire::limits::PAYLOAD_BYTES_MAX;
 use simpul_wire::topic::{PREFIX, Topic};
@@ -78,12 +79,30 @@ impl ExternalConfig {
     }
 }
 
+/// Whether the broker is there now. Clones look at the same one.
+#[derive(Debug, Clone, Default)]
+pub struct BrokerThere(Arc<AtomicBool>);
+
+impl BrokerThere {
+    /// Connected and subscribed.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, there: bool) {
+        self.0.store(there, Ordering::Relaxed);
+    }
+}
+
 /// Connect to an external broker, and again whenever the connection is lost, until `shutdown` turns true. Returns at
-/// once; whether the broker answers shows in the log.
+/// once; whether the broker answers shows in what comes with it, and in the log.
 ///
 /// # Errors
 /// A bad address or share group, or certificates that cannot be read or used.
-pub async fn connect_external(config: ExternalConfig, shutdown: watch::Receiver<bool>) -> Result<Transport, MqttError> {
+pub async fn connect_external(
+    config: ExternalConfig,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(Transport, BrokerThere), MqttError> {
     let (host, port) = config.address()?;
     let filters = config.filters()?;
     let tls = tls::client_config(&config.ca_file, (&config.certificate_file, &config.key_file))?;
@@ -103,9 +122,10 @@ pub async fn connect_external(config: ExternalConfig, shutdown: watch::Receiver<
     let round = Round::default();
     tokio::spawn(acknowledge(client.clone(), receipts_end, round.clone()));
     tokio::spawn(send(client.clone(), outgoing));
-    let link = Link { client, filters, incoming, receipts, round, url: config.url };
+    let there = BrokerThere::default();
+    let link = Link { client, filters, incoming, receipts, round, url: config.url, there: there.clone() };
     tokio::spawn(link.run(events, shutdown));
-    Ok(Transport { incoming: incoming_end, outbox })
+    Ok((Transport { incoming: incoming_end, outbox }, there))
 }
 
 /// The number of the connection: an acknowledgement belongs to one only.
@@ -132,6 +152,7 @@ struct Link {
     receipts: mpsc::Sender<Waiting>,
     round: Round,
     url: String,
+    there: BrokerThere,
 }
 
 impl Link {
@@ -151,6 +172,7 @@ impl Link {
                 }
                 Ok(Event::Outgoing(_)) => {}
                 Err(failure) => {
+                    self.there.set(false);
                     *self.round.lock() += 1;
                     // Acknowledgements queued since the connection broke belong to no connection any more.
                     events.clean();
@@ -172,15 +194,16 @@ impl Link {
             Packet::ConnAck(connack) => {
                 info!(broker = self.url, session = connack.session_present, "connected to the MQTT broker");
                 // On each connect: a broker that lost its sessions would leave the hub deaf.
-                for filter in &self.filters {
-                    if self.client.try_subscribe(filter, QoS::AtLeastOnce).is_err() {
-                        error!(filter, "could not ask the MQTT broker for a subscription: too many requests wait");
-                    }
+                let filters = self.filters.clone().map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
+                if self.client.try_subscribe_many(filters).is_err() {
+                    error!("could not ask the MQTT broker for the subscriptions: too many requests wait");
                 }
                 true
             }
             Packet::SubAck(suback) => {
-                if suback.return_codes.contains(&SubscribeReasonCode::Failure) {
+                let refused = suback.return_codes.contains(&SubscribeReasonCode::Failure);
+                self.there.set(!refused);
+                if refused {
                     error!(filters = ?self.filters, "the MQTT broker refuses a subscription: look at its access rules");
                 }
                 true

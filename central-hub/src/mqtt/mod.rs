@@ -24,7 +24,7 @@ mod tls;
 mod topic;
 
 pub use config::{Limits, MqttError, ServerConfig, TlsFiles};
-pub use external::{ExternalConfig, connect_external};
+pub use external::{BrokerThere, ExternalConfig, connect_external};
 pub use revocation::{BadSerial, Serial};
 pub use server::{ServerHandle, serve};
 pub use stats::{Refusal, Stats};

@@ -5,20 +5,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use simpul_wire::NodeId;
 
 use crate::intake::Counters;
-use crate::mqtt::{ServerHandle, Stats};
+use crate::mqtt::{BrokerThere, ServerHandle, Stats};
 use crate::view::vitals::{Sample, Vitals};
+
+/// Where publishes come in.
+pub enum MqttDoor {
+    /// The hub's own server.
+    Server(ServerHandle),
+    /// An external broker.
+    Broker(BrokerThere),
+}
 
 /// MQTT and intake, while they run.
 pub struct Running {
-    embedded: bool,
+    broker: Option<BrokerThere>,
     server: Mutex<Option<ServerHandle>>,
     intake: Arc<Counters>,
 }
 
 impl Running {
-    /// With the embedded server's handle, or without one behind an external broker.
-    pub fn new(server: Option<ServerHandle>, intake: Arc<Counters>) -> Running {
-        Running { embedded: server.is_some(), server: Mutex::new(server), intake }
+    /// With its door.
+    pub fn new(door: MqttDoor, intake: Arc<Counters>) -> Running {
+        let (server, broker) = match door {
+            MqttDoor::Server(server) => (Some(server), None),
+            MqttDoor::Broker(there) => (None, Some(there)),
+        };
+        Running { broker, server: Mutex::new(server), intake }
     }
 
     /// Give the server's handle back, to wait for its end.
@@ -41,8 +53,7 @@ impl Vitals for Running {
     }
 
     fn mqtt_ready(&self) -> bool {
-        // Behind an external broker the client connects again by itself: what it misses waits in the broker's session.
-        !self.embedded || self.server().is_some()
+        self.broker.as_ref().map_or_else(|| self.server().is_some(), BrokerThere::get)
     }
 
     fn withholding(&self) -> bool {

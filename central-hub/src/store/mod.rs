@@ -329,10 +329,22 @@ pub struct Usage {
     pub withholding: bool,
     /// When the newest backup was begun, Unix milliseconds.
     pub last_backup_ms: Option<i64>,
+    /// Set from a restore until the next backup: what the store had acknowledged between the two comes again from the
+    /// nodes, as far as they kept it.
+    pub restored: Option<Restored>,
     /// Incomplete images that were dropped at the limit, since the start: their agents begin them again.
     pub incoming_dropped: u64,
     /// Set when the store was damaged at the start and set aside: what was done, for people.
     pub quarantined: Option<String>,
+}
+
+/// The store was made again from a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// When that backup was begun, if it says so.
+    pub backup_ms: Option<i64>,
 }
 
 /// Which rows to page through.

@@ -340,10 +340,21 @@ pub struct HubView {
     pub withholding: bool,
     /// When the newest backup was begun; null if never.
     pub last_backup_ms: Option<i64>,
+    /// Set from a restore until the next backup: the nodes send again what the backup lacked, as far as they kept it.
+    pub restored: Option<RestoredView>,
     /// Incomplete images dropped at the limit since the start: their agents begin them again.
     pub incoming_dropped: u64,
     /// Set when the store was damaged at the start and set aside: what was done, for people.
     pub quarantined: Option<String>,
+}
+
+/// The hub was restored from a backup.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RestoredView {
+    /// When.
+    pub at_ms: i64,
+    /// When that backup was begun; null if it does not say.
+    pub backup_ms: Option<i64>,
 }
 
 /// One span of a series. Gaps are absent points.

@@ -7,12 +7,12 @@ use simpul_wire::{Generation, NodeId, Stream};
 
 use super::day::age_s;
 use super::liveness::{Heard, liveness};
-use super::model::{CameraView, HubView, Liveness, NodeView, Overview, ServiceView, StreamView};
+use super::model::{CameraView, HubView, Liveness, NodeView, Overview, RestoredView, ServiceView, StreamView};
 use super::notable::Notable;
 use super::registry::Registry;
 use super::rows;
 use super::vitals::Vitals;
-use crate::store::{LatestReading, NodeRow, ServiceTotal, SnapshotRow, StreamRow, Usage};
+use crate::store::{LatestReading, NodeRow, Restored, ServiceTotal, SnapshotRow, StreamRow, Usage};
 
 /// Losses shown of one stream; the auditors' page has them all.
 const LOSSES_MAX: usize = 20;
@@ -252,6 +252,7 @@ fn hub(inputs: &Inputs<'_>) -> HubView {
         mqtt_ready: inputs.vitals.mqtt_ready(),
         withholding: inputs.usage.withholding || inputs.vitals.withholding(),
         last_backup_ms: inputs.usage.last_backup_ms,
+        restored: inputs.usage.restored.map(|Restored { at_ms, backup_ms }| RestoredView { at_ms, backup_ms }),
         incoming_dropped: inputs.usage.incoming_dropped,
         quarantined: inputs.usage.quarantined.clone(),
     }

@@ -45,6 +45,7 @@ fn of_overview(overview: &Overview) -> Vec<Sample> {
             "1 when a damaged store was set aside at the start.",
             f64::from(u8::from(hub.quarantined.is_some())),
         ),
+        gauge("restored", "1 from a restore until the next backup.", f64::from(u8::from(hub.restored.is_some()))),
         gauge("aside_total", "Payloads kept aside because they could not be read.", hub.aside_count as f64),
         gauge("incoming_images_dropped_total", "Incomplete images dropped at the limit.", hub.incoming_dropped as f64),
         gauge("rollup_lag_batches", "Batches of readings not rolled up yet.", hub.rollup_lag_batches as f64),

@@ -109,6 +109,7 @@ function hub(now_ms: number): Overview['hub'] {
     mqtt_ready: true,
     withholding: false,
     last_backup_ms: now_ms - 7 * 3_600_000,
+    restored: null,
     incoming_dropped: 0,
     quarantined: null,
   };

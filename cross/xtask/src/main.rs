@@ -44,7 +44,7 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         seconds: Option<u64>,
     },
-    /// Everything that CI runs: lint, the page's tests, all Rust tests, a small fault run.
+    /// Everything that CI runs: lint, the page's tests, all Rust tests, small fault runs, full disks.
     ///
     /// Ends with one line `N passed, N failed`, summed from the test runners (a failed check without tests of its own
     /// counts as one). Nothing is skipped silently.
@@ -62,7 +62,8 @@ enum Command {
         /// One of: spool, intake, mqtt, wire, footprint, outage.
         name: Option<measure::Bench>,
     },
-    /// Kill agents and hub, cut links at random bytes, and compare what was accepted with what the hub has.
+    /// Kill agents and hub, cut links at random bytes, cut the power, fill the disks; compare what was accepted with
+    /// what the hub has.
     ///
     /// The default is the full run: at least 200 kills of each, 100,000 accepted records, 50 kills in the middle of a
     /// commit. A smaller one says that it is smaller.

@@ -132,9 +132,9 @@ pub struct FaultArguments {
     seed: Option<u64>,
 }
 
-/// `cargo xtask faults`: both runs, whatever the first one finds.
+/// `cargo xtask faults`: all runs, whatever the first one finds.
 pub fn faults(arguments: &FaultArguments) -> anyhow::Result<()> {
-    let mut stages = Stages::new(4);
+    let mut stages = Stages::new(5);
     stages.next("system packages");
     system::ensure(system::TEST)?;
     stages.next("release build of the programs");
@@ -162,7 +162,9 @@ pub fn faults(arguments: &FaultArguments) -> anyhow::Result<()> {
         }
         cuts => power_run("release", &with_seed("--cuts", cuts)).and_then(|mut command| run(&mut command)),
     };
-    kills.and(cuts)
+    stages.next("full disks");
+    let disks = full_disk_run("release").and_then(|mut command| run(&mut command));
+    kills.and(cuts).and(disks)
 }
 
 /// The kills of `cargo xtask test`: few rounds, on the programs that the tests use.
@@ -183,8 +185,16 @@ fn kill_run(profile: &str, words: &[String]) -> Command {
 
 /// Loop devices need root: by sudo where that asks for no password.
 fn power_run(profile: &str, words: &[String]) -> anyhow::Result<Command> {
-    let program = target().join(profile).join("simpul-power").to_string_lossy().into_owned();
-    let mut command = system::as_root(&program, "loop devices")?;
+    let mut command = run_as_root(profile, "simpul-power")?;
     command.args(words);
     Ok(command)
+}
+
+/// Full disks are small on purpose: there is one size of this run.
+pub fn full_disk_run(profile: &str) -> anyhow::Result<Command> {
+    run_as_root(profile, "simpul-full-disk")
+}
+
+fn run_as_root(profile: &str, program: &str) -> anyhow::Result<Command> {
+    system::as_root(&target().join(profile).join(program).to_string_lossy(), "loop devices")
 }

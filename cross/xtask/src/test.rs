@@ -10,7 +10,7 @@ use crate::tally::Tally;
 use crate::{lint, measure, page, photographs, system};
 
 /// Stages besides the lints.
-const OTHER_STAGES: usize = 10;
+const OTHER_STAGES: usize = 11;
 
 /// Run everything.
 pub fn test() -> anyhow::Result<()> {
@@ -57,6 +57,7 @@ pub fn test() -> anyhow::Result<()> {
     stage(&mut stages, "workspace tests", true, cargo(tests).env("SIMPUL_TEST_PHOTOS", &photographs))?;
     stage(&mut stages, "a small run of kills", true, &mut measure::small_kill_run())?;
     stage(&mut stages, "a small run of power cuts", true, &mut measure::small_power_run()?)?;
+    stage(&mut stages, "full disks", true, &mut measure::full_disk_run("debug")?)?;
 
     println!("\n{:.1} min in all", stages.minutes());
     if tally.skipped > 0 {

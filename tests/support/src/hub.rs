@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use crate::broker::{self, Broker};
 use crate::pki::Authority;
 use crate::ports;
 use crate::process::{Launch, Process, binary};
@@ -85,6 +86,26 @@ impl Hub {
         fs::write(&path, text)?;
         self.mqtt = after;
         Ok(())
+    }
+
+    /// Behind this broker, instead of its own server: with a client's certificate instead of a server's.
+    pub fn use_broker(&self, broker: &Broker, authority: &Authority) -> anyhow::Result<()> {
+        authority.node(broker::HUB)?.write(&self.directory, "hub")?;
+        let path = self.directory.join("hub.toml");
+        let own = format!("[mqtt]\nlisten = \"{}\"\n", self.mqtt);
+        let text = fs::read_to_string(&path)?.replace(&own, &format!("[mqtt]\nexternal_url = \"{}\"\n", broker.url()));
+        Ok(fs::write(&path, text)?)
+    }
+
+    /// Run one of its commands on its configuration to the end; what it printed. Fails when the command does.
+    pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = tokio::process::Command::new(binary("simpul-hub")?);
+        command.arg("--config").arg(self.directory.join("hub.toml")).args(arguments).kill_on_drop(true);
+        let output = tokio::time::timeout(START_MAX, command.output()).await.context("the command hangs")??;
+        if !output.status.success() {
+            bail!("simpul-hub {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Start its process and wait until it says that it is ready.

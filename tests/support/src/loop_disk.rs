@@ -6,6 +6,7 @@
 //!
 //! Needs root, loop devices and e2fsprogs; fails loudly without them.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,6 +22,10 @@ pub struct LoopDisk {
     /// The device's counter when it was mounted: the kernel goes on counting where the device's last user stopped.
     sectors_before: u64,
 }
+
+/// The file that fills a disk from outside, and what is written of it at a time.
+const HOG: &str = "somebody-elses-file";
+const HOG_BLOCK_BYTES: usize = 256 * 1024;
 
 /// The unit of the kernel's counters, whatever the device's own.
 const SECTOR_BYTES: u64 = 512;
@@ -45,6 +50,37 @@ impl LoopDisk {
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.mount
+    }
+
+    /// Bytes that a program could still write.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let stat = rustix::fs::statvfs(&self.mount).context("look at the disk")?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Fill it from outside with a file of real bytes until so many are free; again with less. The file is the whole
+    /// of it: [`LoopDisk::give_back`] removes it.
+    pub fn fill(&self, leave_bytes: u64) -> Result<()> {
+        let hog = self.mount.join(HOG);
+        let mut file = std::fs::File::options().create(true).append(true).open(&hog).context("open the hog")?;
+        let mut block = vec![0x5a; HOG_BLOCK_BYTES];
+        loop {
+            let room = self.free_bytes()?.saturating_sub(leave_bytes);
+            if room == 0 {
+                return Ok(());
+            }
+            block.truncate(usize::try_from(room)?.max(1));
+            match file.write(&block) {
+                Ok(_) => file.sync_data().context("sync the hog")?,
+                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(()),
+                Err(error) => return Err(error).context("write the hog"),
+            }
+        }
+    }
+
+    /// Remove the file that [`LoopDisk::fill`] made.
+    pub fn give_back(&self) -> Result<()> {
+        std::fs::remove_file(self.mount.join(HOG)).context("remove the hog")
     }
 
     /// What a power cut at this moment would leave; call it while the program is stopped, then kill the program and
@@ -117,7 +153,6 @@ fn run(program: &str, arguments: &[&str]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     #[test]
     fn a_cut_keeps_what_was_synced_and_loses_what_was_not() {
@@ -138,5 +173,21 @@ mod tests {
         assert!(!disk.path().join("unsynced").exists());
         assert_eq!(std::fs::read(disk.path().join("before")).unwrap(), b"here");
         assert!(disk.written_bytes().unwrap() < 24 << 20);
+    }
+
+    #[test]
+    fn a_disk_is_filled_from_outside_and_given_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let mount = directory.path().join("mount");
+        std::fs::create_dir(&mount).unwrap();
+        let disk = LoopDisk::over(&mount, &directory.path().join("images"), 24).unwrap();
+        let before = disk.free_bytes().unwrap();
+        disk.fill(1 << 20).unwrap();
+        assert!((900_000..1_100_000).contains(&disk.free_bytes().unwrap()), "{}", disk.free_bytes().unwrap());
+        disk.fill(0).unwrap();
+        assert_eq!(disk.free_bytes().unwrap(), 0);
+        assert!(std::fs::write(mount.join("more"), [1; 10_000]).is_err());
+        disk.give_back().unwrap();
+        assert!(disk.free_bytes().unwrap() + 65_536 > before);
     }
 }

@@ -30,12 +30,16 @@ pub struct NodeSettings {
     pub reconnect_max: &'static str,
     /// Time between two pictures.
     pub camera_interval: &'static str,
+    /// Longest time without a picture, however little changes.
+    pub camera_heartbeat: &'static str,
     /// Where its local API listens.
     pub api_host: IpAddr,
+    /// The serial of the machine that it believes to be in; none: one of the node's own.
+    pub hardware_serial: Option<String>,
+    /// More keys for the spool.
+    pub spool_more: String,
     /// More keys for the uplink.
     pub uplink_more: String,
-    /// A picture of an unchanged scene is kept this often.
-    pub camera_heartbeat: &'static str,
     /// More keys for the camera.
     pub camera_more: String,
     /// More lines for the configuration's end.
@@ -50,6 +54,8 @@ impl Default for NodeSettings {
             camera_interval: "1 s",
             camera_heartbeat: "30 s",
             api_host: Ipv4Addr::LOCALHOST.into(),
+            hardware_serial: None,
+            spool_more: String::new(),
             uplink_more: String::new(),
             camera_more: String::new(),
             more: "[host]\nenabled = false\n".to_owned(),
@@ -87,10 +93,11 @@ impl Node {
         write_secret(&directory.join("local-api.token"), TOKEN)?;
         write_secret(&directory.join("camera.password"), CAMERA_PASSWORD)?;
         let api = SocketAddr::new(settings.api_host, ports::free()?);
-        let NodeSettings { state_interval, reconnect_max, uplink_more, more, .. } = settings;
+        let NodeSettings { state_interval, reconnect_max, spool_more, uplink_more, more, .. } = settings;
+        let serial = settings.hardware_serial.clone().unwrap_or_else(|| format!("simulasi-{id}"));
         let mut text = format!(
             "node = \"{id}\"\nclock = \"trust\"\n\n\
-             [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
+             [spool]\ndirectory = \"spool\"\nhardware_serial = \"{serial}\"\n{spool_more}\n\
              [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n{uplink_more}\n\
              [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n"
         );
@@ -169,6 +176,11 @@ impl Node {
     /// Its folder.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Its spool's folder.
+    pub fn spool(&self) -> PathBuf {
+        self.directory.join("spool")
     }
 
     /// Its log, over all starts.

@@ -33,6 +33,8 @@ pub struct Accepted {
     pub delta: Option<i64>,
     /// A visit's ticket.
     pub ticket: Option<String>,
+    /// The sequence number that the answer named; none when the answer broke off after its status.
+    pub seq: Option<u64>,
 }
 
 /// What was accepted, by key. Clones share it.
@@ -106,8 +108,13 @@ impl Desk {
         let key = self.key();
         let body = json!({ "key": key, "amount": amount, "desk": "loket-1", "simulated": true });
         let path = format!("/v1/counters/{service}/increment");
-        let accepted =
-            Accepted { node: self.node.clone(), service: service.to_owned(), delta: Some(amount), ticket: None };
+        let accepted = Accepted {
+            node: self.node.clone(),
+            service: service.to_owned(),
+            delta: Some(amount),
+            ticket: None,
+            seq: None,
+        };
         self.send_until_accepted(&path, &body, key, accepted).await
     }
 
@@ -119,8 +126,13 @@ impl Desk {
             "key": key, "service": service, "desk": "loket-2", "ticket": ticket, "waited_s": waited_s,
             "served_s": served_s, "outcome": "served", "simulated": true,
         });
-        let accepted =
-            Accepted { node: self.node.clone(), service: service.to_owned(), delta: None, ticket: Some(ticket) };
+        let accepted = Accepted {
+            node: self.node.clone(),
+            service: service.to_owned(),
+            delta: None,
+            ticket: Some(ticket),
+            seq: None,
+        };
         self.send_until_accepted("/v1/visits", &body, key, accepted).await
     }
 
@@ -138,7 +150,21 @@ impl Desk {
         format!("{}-{}", self.prefix, self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Send until 200. A refusal that would stay one (4xx but 429) is an error: a test's mistake, or the agent's.
+    /// Offer one more served at a counter once; what the agent says to it.
+    pub async fn offer(&self, service: &str, amount: i64) -> anyhow::Result<Offer> {
+        let key = self.key();
+        let body = json!({ "key": key, "amount": amount, "desk": "loket-1", "simulated": true });
+        let accepted = Accepted {
+            node: self.node.clone(),
+            service: service.to_owned(),
+            delta: Some(amount),
+            ticket: None,
+            seq: None,
+        };
+        self.send(&format!("/v1/counters/{service}/increment"), &body, &key, &accepted).await
+    }
+
+    /// Send until 200.
     async fn send_until_accepted(
         &self,
         path: &str,
@@ -147,26 +173,48 @@ impl Desk {
         accepted: Accepted,
     ) -> anyhow::Result<String> {
         loop {
-            self.in_flight.fetch_add(1, Ordering::SeqCst);
-            let sent = self.client.post(format!("{}{path}", self.base)).bearer_auth(self.token).json(body).send().await;
-            self.in_flight.fetch_sub(1, Ordering::SeqCst);
-            match sent {
-                Ok(response) if response.status() == 200 => {
-                    self.ledger.lock().insert(key.clone(), accepted);
-                    return Ok(key);
-                }
-                Ok(response) if response.status().is_client_error() && response.status() != 429 => {
-                    let status = response.status();
-                    bail!("POST {path}: {status}: {}", response.text().await.unwrap_or_default());
-                }
-                // Not there, full, too quick, or killed in the middle: the same key again.
-                _ => {
-                    self.retries.fetch_add(1, Ordering::SeqCst);
-                    tokio::time::sleep(RETRY_EVERY).await;
-                }
+            if self.send(path, body, &key, &accepted).await? == Offer::Accepted {
+                return Ok(key);
             }
+            // Not there, full, too quick, or killed in the middle: the same key again.
+            self.retries.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(RETRY_EVERY).await;
         }
     }
+
+    /// Send once. A refusal that would stay one (4xx but 429) is an error: a test's mistake, or the agent's.
+    async fn send(&self, path: &str, body: &Value, key: &str, accepted: &Accepted) -> anyhow::Result<Offer> {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let sent = self.client.post(format!("{}{path}", self.base)).bearer_auth(self.token).json(body).send().await;
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        let Ok(response) = sent else { return Ok(Offer::Unanswered) };
+        match response.status().as_u16() {
+            200 => {
+                let said: Value = response.json().await.unwrap_or_default();
+                let accepted = Accepted { seq: said["seq"].as_u64(), ..accepted.clone() };
+                self.ledger.lock().insert(key.to_owned(), accepted);
+                Ok(Offer::Accepted)
+            }
+            507 => Ok(Offer::Full),
+            status if (400..500).contains(&status) && status != 429 => {
+                bail!("POST {path}: {status}: {}", response.text().await.unwrap_or_default())
+            }
+            status => Ok(Offer::Refused(status, response.text().await.unwrap_or_default())),
+        }
+    }
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// 200: it is in the ledger.
+    Accepted,
+    /// 507: buffer or disk are full.
+    Full,
+    /// Another status that may pass, and what it says.
+    Refused(u16, String),
+    /// No answer.
+    Unanswered,
 }
 
 /// How the hub's records compare with a ledger.
@@ -221,6 +269,7 @@ mod tests {
             service: "ktp".to_owned(),
             delta: Some(delta),
             ticket: None,
+            seq: None,
         };
         let row = |key: &str, delta: i64| json!({ "key": key, "node": "a-01", "service": "ktp", "delta": delta, "ticket": null, "simulated": true });
         let accepted: BTreeMap<String, Accepted> =

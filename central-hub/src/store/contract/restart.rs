@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::make::*;
 use super::{Fixture, maintain, shared};
-use crate::store::{Outcome, Page, SqliteStore, Store, StoreError, restore};
+use crate::store::{Outcome, Page, Restored, SqliteStore, Store, StoreError, restore};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_an_outcome_is_there_after_a_crash() {
@@ -98,12 +98,16 @@ async fn a_restored_hub_has_what_the_backup_had_and_a_new_generation() {
     let config = crate::store::StoreConfig { directory: target.clone(), ..fixture.config.clone() };
     let again = SqliteStore::open(config, fixture.clock.clone()).unwrap();
     assert_eq!(again.generation(), restored.generation);
+    let said = Some(Restored { at_ms: NOW_MS, backup_ms: Some(NOW_MS) });
+    assert_eq!((store.usage().await.unwrap().restored, again.usage().await.unwrap().restored), (None, said));
     assert_eq!(all_of(&again, Stream::Service).await, set(&[(1, 500)]));
     assert_eq!(again.backed_up(node("n-1")).await.unwrap(), [(epoch(1), Stream::Service, set(&[(1, 500)]))]);
     let rows = again.snapshots(Page { limit: 9, ..Page::default() }).await.unwrap();
     assert_eq!(again.snapshot_bytes(rows[0].id).await.unwrap().unwrap(), first[0].bytes);
     // The agent sends the rest again: nothing doubled, nothing missing.
     assert_eq!(new_of(commit_one(&again, service("n-1", 1, range(400, 1_500))).await), set(&[(501, 1_500)]));
+    again.backup(fixture.directory.path().join("again")).await.unwrap();
+    assert_eq!(again.usage().await.unwrap().restored, None, "what came again is in a backup now");
     again.close().await;
 
     // A second backup copies only the new image; a restore onto something needs force.

@@ -16,7 +16,10 @@ use super::quarantine::{DATABASE, INCOMING, SNAPSHOTS, WITNESS};
 use super::schema::{meta, open_reader, set_meta};
 use super::space::sync_directory;
 use super::{SqliteStore, new_generation};
-use crate::store::{BackupReport, StoreError};
+use crate::store::{BackupReport, Restored, StoreError};
+
+/// In `meta`: when the store was restored.
+const RESTORED_MS: &str = "restored_ms";
 
 /// What a restore did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +57,20 @@ impl SqliteStore {
                         .prepare_cached("INSERT INTO backed_up VALUES (?1, ?2)")?
                         .execute(params![stream, have])?;
                 }
+                // What came again since a restore is in a backup now.
+                connection.execute("DELETE FROM meta WHERE key = ?1", [RESTORED_MS])?;
                 set_meta(connection, "last_backup_ms", at_ms)
             })
         })
         .await?;
         Ok(report)
     }
+}
+
+/// What the store says of its restore, until the next backup.
+pub(super) fn restored(connection: &Connection) -> Result<Option<Restored>, StoreError> {
+    let Some(at_ms) = meta(connection, RESTORED_MS)? else { return Ok(None) };
+    Ok(Some(Restored { at_ms, backup_ms: meta(connection, "backup_ms")? }))
 }
 
 type Held = Vec<(i64, Vec<u8>)>;
@@ -226,6 +237,7 @@ pub fn restore(backup: &Path, target: &Path, force: bool, now_ms: i64) -> Result
     copy.execute("DELETE FROM backed_up", [])?;
     copy.execute("INSERT INTO backed_up SELECT id, have FROM stream WHERE stream IN (?1, ?2)", kept)?;
     let backup_ms: Option<i64> = meta(&copy, "backup_ms")?;
+    set_meta(&copy, RESTORED_MS, now_ms)?;
     if let Some(backup_ms) = backup_ms {
         set_meta(&copy, "last_backup_ms", backup_ms)?;
     }

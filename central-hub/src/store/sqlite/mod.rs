@@ -147,7 +147,8 @@ impl SqliteStore {
 
         let (wake, woken) = std::sync::mpsc::sync_channel(1);
         let journal = directory.join(format!("{DATABASE}-wal"));
-        let writer = Writer::new(connection, Arc::clone(&space), config.aside_bytes_max, journal, wake)?;
+        let shared = space::hold_shared_memory(&database)?;
+        let writer = Writer::new((connection, shared), Arc::clone(&space), config.aside_bytes_max, journal, wake)?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(run).map_err(StoreError::from)

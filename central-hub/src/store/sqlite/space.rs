@@ -16,8 +16,19 @@ use crate::store::StoreError;
 /// Below this much free space SQLite cannot be trusted to finish a group of 256 uploads and its journal.
 const FREE_BYTES_MIN: u64 = 1024 * 1024;
 
+/// Below this much the database is not even opened: what its connections share is mapped memory, and touching a page
+/// of it that the file system finds no block for ends the process (SIGBUS).
+const OPEN_BYTES_MIN: u64 = 2 * SHARED_BYTES;
+
+/// Blocks that the shared memory is given beforehand, for the same reason: enough for a journal of 128 MiB.
+const SHARED_BYTES: u64 = 256 * 1024;
+
 /// Percent of the budget (or of what the disk can give) from which images are thinned.
 const PRESSURE_PERCENT: u64 = 90;
+
+/// Free space from which images are thinned, whatever they take, and that a ballast is laid beside: twice what a commit
+/// wants, so that images go before an acknowledgement has to wait.
+const PRESSURE_BYTES: u64 = 2 * FREE_BYTES_MIN;
 
 /// Days of samples that the growth is taken from: a week has one market day and one Sunday.
 const GROWTH_DAYS: i64 = 7;
@@ -95,7 +106,7 @@ impl Space {
         let free = self.free_bytes()?;
         // A spent ballast is laid again before anything else: it is the room that tidying up needs.
         if self.ballast_bytes > 0 && !self.ballast().exists() {
-            if free < 2 * self.ballast_bytes {
+            if free < self.ballast_bytes + PRESSURE_BYTES {
                 return Err(StoreError::Full(format!(
                     "{free} bytes are free on the file system, the ballast is spent"
                 )));
@@ -122,17 +133,23 @@ impl Space {
         let free = self.free_bytes()?;
         if free < FREE_BYTES_MIN {
             self.spend_ballast();
-        } else if !self.ballast().exists() && free >= 2 * self.ballast_bytes {
+            let free = self.free_bytes()?;
+            if free < OPEN_BYTES_MIN {
+                return Err(StoreError::Full(format!("{free} bytes are free on the file system, too few to open")));
+            }
+        } else if !self.ballast().exists() && free >= self.ballast_bytes + PRESSURE_BYTES {
             self.lay_ballast()?;
         }
         Ok(())
     }
 
-    /// Whether images should be thinned.
+    /// Whether images should be thinned: near the budget, or near what the file system has, whoever takes it.
     pub(super) fn is_pressed(&self) -> Result<bool, StoreError> {
-        let used = self.used_bytes();
-        let can_have = self.budget_bytes.min(used.saturating_add(self.free_bytes()?));
-        Ok(used > can_have / 100 * PRESSURE_PERCENT)
+        let (used, free) = (self.used_bytes(), self.free_bytes()?);
+        // A spent ballast is laid again before anything is committed.
+        let owed = if self.ballast().exists() { 0 } else { self.ballast_bytes };
+        let can_have = self.budget_bytes.min(used.saturating_add(free));
+        Ok(used > can_have / 100 * PRESSURE_PERCENT || free < owed + PRESSURE_BYTES)
     }
 
     /// Measure the database again; its free pages count as free, because they are used before the file grows.
@@ -178,6 +195,21 @@ impl Space {
         }
         Ok(laid?)
     }
+}
+
+/// Give the memory that SQLite's connections share its blocks. SQLite itself touches one byte in 4 KiB, which leaves
+/// holes where blocks are smaller, as on small file systems. The handle must outlive the connection: closing it would
+/// take the connection's locks away.
+pub(super) fn hold_shared_memory(database: &Path) -> Result<File, StoreError> {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-shm");
+    let file = File::options().write(true).open(name)?;
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, SHARED_BYTES) {
+        Ok(()) => {}
+        Err(error) if error == rustix::io::Errno::NOSPC => return Err(std::io::Error::from(error).into()),
+        Err(error) => tracing::debug!(%error, "this file system gives no blocks beforehand"),
+    }
+    Ok(file)
 }
 
 /// Remember today's usage. One row a day, the latest wins.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::commit::Staged;
 use super::images::{Assembled, Key};
 use super::writer::Work;
-use super::{SqliteStore, aside, latest, readings, reads, rollup, schema, service, snapshots, space};
+use super::{SqliteStore, aside, backup, latest, readings, reads, rollup, schema, service, snapshots, space};
 use crate::store::*;
 
 impl Store for SqliteStore {
@@ -114,6 +114,7 @@ impl Store for SqliteStore {
                         rollup_lag_batches: (newest - rollup::position(connection)?).max(0).unsigned_abs(),
                         withholding: space.is_withholding(),
                         last_backup_ms: schema::meta(connection, "last_backup_ms")?,
+                        restored: backup::restored(connection)?,
                         incoming_dropped,
                         quarantined,
                     })

@@ -55,11 +55,13 @@ pub(super) struct Writer {
     journal: PathBuf,
     checkpointer: SyncSender<()>,
     commits: u32,
+    /// Goes after the connection: see [`super::space::hold_shared_memory`].
+    _shared: std::fs::File,
 }
 
 impl Writer {
     pub(super) fn new(
-        connection: Connection,
+        (connection, shared): (Connection, std::fs::File),
         space: Arc<Space>,
         aside_bytes_max: u64,
         journal: PathBuf,
@@ -74,7 +76,17 @@ impl Writer {
         space.measure(&connection)?;
         let next_batch_id = newest.max(position) + 1;
         let cache = IntervalCache::default();
-        Ok(Writer { connection, space, cache, next_batch_id, aside, journal, checkpointer, commits: 0 })
+        Ok(Writer {
+            connection,
+            space,
+            cache,
+            next_batch_id,
+            aside,
+            journal,
+            checkpointer,
+            commits: 0,
+            _shared: shared,
+        })
     }
 
     /// Work until the queue closes; the directory's lock is held until then.

@@ -128,6 +128,8 @@ export interface HubView {
   mqtt_ready: boolean;
   withholding: boolean;
   last_backup_ms: number | null;
+  /** Set from a restore until the next backup. */
+  restored: { at_ms: number; backup_ms: number | null } | null;
   incoming_dropped: number;
   quarantined: string | null;
 }

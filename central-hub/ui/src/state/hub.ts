@@ -25,7 +25,7 @@ export function days_short(hub: HubView): boolean {
 }
 
 export interface HubAlert {
-  kind: 'withholding' | 'mqtt_down' | 'quarantined';
+  kind: 'withholding' | 'mqtt_down' | 'quarantined' | 'restored';
   /** The hub's own words, if it has any. */
   detail: string | null;
 }
@@ -35,5 +35,6 @@ export function hub_alerts(hub: HubView): HubAlert[] {
   if (hub.withholding) alerts.push({ kind: 'withholding', detail: null });
   if (!hub.mqtt_ready) alerts.push({ kind: 'mqtt_down', detail: null });
   if (hub.quarantined !== null) alerts.push({ kind: 'quarantined', detail: hub.quarantined });
+  if (hub.restored !== null) alerts.push({ kind: 'restored', detail: null });
   return alerts;
 }

@@ -7,7 +7,7 @@ import { announcements } from '../../src/state/announce';
 import { arrange_cameras, IMAGE_STALE_MS, IMAGE_TOO_OLD_MS, picture } from '../../src/state/cameras';
 import { Elapsed, hub_now_ms } from '../../src/state/clock';
 import { freshness } from '../../src/state/freshness';
-import { backup_overdue, budget_share, days_short } from '../../src/state/hub';
+import { backup_overdue, budget_share, days_short, hub_alerts } from '../../src/state/hub';
 import { arrange, backlog_share, compare_worst_first, group_by_liveness, short_titles, totals, troubles } from '../../src/state/nodes';
 import { coverage, group_services, service_sums, villages_without_data } from '../../src/state/services';
 import { camera, many_nodes, node, NOW_MS, service, stream, three_nodes } from '../fixtures';
@@ -182,6 +182,11 @@ describe('hub', () => {
     expect(days_short({ ...hub, days_left: null })).toBe(false);
     expect(days_short({ ...hub, days_left: 13.9 })).toBe(true);
     expect(budget_share({ ...hub, budget_bytes: 0 })).toBeNull();
+  });
+  it('alarms once for each thing that is wrong, also after a restore', () => {
+    expect(hub_alerts(hub)).toEqual([]);
+    const wrong = { ...hub, withholding: true, mqtt_ready: false, quarantined: 'set aside', restored: { at_ms: NOW_MS, backup_ms: null } };
+    expect(hub_alerts(wrong).map((alert) => alert.kind)).toEqual(['withholding', 'mqtt_down', 'quarantined', 'restored']);
   });
 });
 
