@@ -113,6 +113,12 @@ export interface EventView {
   detail: string;
 }
 
+/** The hub was restored from a backup. */
+export interface RestoredView {
+  at_ms: number;
+  backup_ms: number | null;
+}
+
 export interface HubView {
   version: string;
   generation: string;
@@ -129,7 +135,7 @@ export interface HubView {
   withholding: boolean;
   last_backup_ms: number | null;
   /** Set from a restore until the next backup. */
-  restored: { at_ms: number; backup_ms: number | null } | null;
+  restored: RestoredView | null;
   incoming_dropped: number;
   quarantined: string | null;
 }
