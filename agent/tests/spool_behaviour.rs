@@ -452,3 +452,30 @@ async fn a_healthy_run_says_nothing_of_itself() {
         spool.close().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn an_epoch_in_too_many_pieces_is_followed_by_a_new_one_before_the_hub_refuses_it() {
+    let folder = folder();
+    let (spool, _) = open(&config(folder.path()));
+    let pieces = simpul_wire::limits::INTERVALS_MAX as u64 / 2 + 1;
+    let appends = (0..2 * pieces).map(|number| {
+        let spool = spool.clone();
+        tokio::spawn(async move { spool.append(service(&format!("k{number}"), 1)).await })
+    });
+    for append in appends.collect::<Vec<_>>() {
+        append.await.unwrap().unwrap();
+    }
+    let before = spool.state().borrow().epoch;
+    acknowledge(&spool, Stream::Service, (0..pieces).map(|piece| SeqRange::one(2 * piece))).await;
+    spool.close().await.unwrap();
+
+    let (spool, _) = open(&config(folder.path()));
+    let state = spool.state().borrow().clone();
+    assert_ne!(state.epoch, before);
+    assert_eq!(state.previous[0].epoch, before);
+    assert_eq!(state.previous[0].stream(Stream::Service).owed.count(), pieces);
+    assert!(conditions(&spool).await.contains(&SpoolCondition::NewEpoch));
+    spool.close().await.unwrap();
+    let (spool, _) = open(&config(folder.path()));
+    assert_eq!(spool.state().borrow().epoch, state.epoch);
+}

@@ -11,7 +11,8 @@
 //!    epoch are then *not* declared: the original may yet fill them.
 //! 4. Otherwise the run's numbers begin behind a gap of random width, `unused` too. A copy of this card that nothing
 //!    tells apart (the same serial, or this card put back later) begins elsewhere, so the two never give one number to
-//!    two records before the hub tells them apart.
+//!    two records before the hub tells them apart. A hub remembers a bounded number of intervals of an epoch, so after
+//!    some thousand runs a new epoch begins.
 
 use std::collections::BTreeMap;
 
@@ -203,9 +204,11 @@ impl Core {
             }
         }
         self.load_keys(head_keys)?;
+        let crowded = self.eras.get(own).is_some_and(|era| era.rows.iter().any(Row::is_crowded));
         let reason = match (cloned, witness_is_old) {
             (true, _) => Some("the card was cloned: it is in another machine"),
             (_, true) => Some("the card was rolled back: its databases are newer than its witness"),
+            _ if crowded => Some("the last epoch's numbers have half as many gaps as a hub remembers"),
             _ => None,
         };
         self.finish_epochs(reason)?;

@@ -225,6 +225,11 @@ impl Row {
         self.next = self.ceiling;
     }
 
+    /// Whether its numbers are in so many pieces that the hub, which keeps twice as many, may soon take no more of them.
+    pub fn is_crowded(&self) -> bool {
+        self.acked.range_count().max(self.owed.range_count()) > ACKED_INTERVALS_MAX / 2
+    }
+
     /// Whether the hub has numbers that this card never gave: another card has this one's books.
     pub fn is_foreign(&self, have: &RangeSet) -> bool {
         have.last().is_some_and(|last| last >= self.next)
