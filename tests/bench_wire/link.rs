@@ -66,10 +66,12 @@ pub async fn measure(walk: &[Vec<f64>]) -> Result<OnTheWire> {
     let before = village.traffic()?;
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
     let mut ticks = tokio::time::interval(ROW_EVERY);
-    for row in 0..rows {
-        ticks.tick().await;
+    let body = |row: usize| {
         let reading = |metric: usize| json!({ "metric": METRICS[metric], "unit": "°C", "value": walk[metric][row] });
-        let body = json!({ "readings": (0..METRICS.len()).map(reading).collect::<Vec<_>>() });
+        json!({ "readings": (0..METRICS.len()).map(reading).collect::<Vec<_>>() })
+    };
+    for body in (0..rows).map(body) {
+        ticks.tick().await;
         let sent = client.post(node.url("/v1/readings")).bearer_auth(node.token()).json(&body).send().await?;
         let status = sent.status();
         ensure!(status.is_success(), "readings: {status}: {}", sent.text().await?);

@@ -57,7 +57,9 @@ enum Command {
     },
     /// Build the room's page (central-hub/ui) if its sources are newer than what is built.
     Ui,
-    /// Measure; appends to target/reports. Without a name: all of them.
+    /// Measure; appends to target/reports. Without a name: all of them: about an hour besides the builds.
+    ///
+    /// wire, footprint and outage set up network namespaces and loop devices: root, or sudo without a password.
     Bench {
         /// One of: spool, intake, mqtt, wire, footprint, outage.
         name: Option<measure::Bench>,
