@@ -350,6 +350,8 @@ impl Core {
             row.lose(hole, reason);
         }
         row.leave_gap(gap);
+        // Like numbers that were given up: if the witness cannot be written now, it is before the mark passes the gap.
+        self.burnt = true;
         if lost > 0 {
             self.say(SpoolCondition::Quarantined, Some(stream), format!("{lost} records of {stream} are missing"));
         }

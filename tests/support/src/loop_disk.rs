@@ -27,6 +27,10 @@ pub struct LoopDisk {
 const HOG: &str = "somebody-elses-file";
 const HOG_BLOCK_BYTES: usize = 256 * 1024;
 
+/// Two seconds in all.
+const UNMOUNT_TRIES: u32 = 40;
+const UNMOUNT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// The unit of the kernel's counters, whatever the device's own.
 const SECTOR_BYTES: u64 = 512;
 
@@ -118,8 +122,17 @@ impl LoopDisk {
         Ok(())
     }
 
+    /// A process that another thread is about to start holds our files for a moment (between fork and exec): busy then
+    /// is not busy for good.
     fn unmount(&self) -> Result<()> {
-        run("umount", &[path(&self.mount)?]).map(drop)
+        let mut left = UNMOUNT_TRIES;
+        loop {
+            left -= 1;
+            match run("umount", &[path(&self.mount)?]) {
+                Err(error) if left > 0 && error.to_string().contains("busy") => std::thread::sleep(UNMOUNT_PAUSE),
+                other => return other.map(drop),
+            }
+        }
     }
 }
 
