@@ -261,7 +261,7 @@ impl Spool {
         self.state.clone()
     }
 
-    /// Append; returns when durable.
+    /// Append; returns when durable. To be called within a tokio runtime.
     pub async fn append(&self, record: NewRecord) -> Result<Appended, AppendError> {
         self.queue.append(Prepared::new(record)?).await.ok_or(AppendError::Closed)?
     }

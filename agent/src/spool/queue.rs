@@ -42,7 +42,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct Door {
     /// `None` when the queue goes.
-    commands: Option<mpsc::Sender<Queued>>,
+    commands: Option<mpsc::SyncSender<Queued>>,
     /// Appends that wait to be handed over together.
     gathering: Vec<Gathered>,
 }
@@ -57,7 +57,8 @@ struct Gathered {
 impl Queue {
     /// Start the writer thread.
     pub fn start(run: impl FnOnce(mpsc::Receiver<Queued>) + Send + 'static) -> std::io::Result<Queue> {
-        let (commands, queue) = mpsc::channel();
+        // A command holds a place until it is done, so this never fills and a send never waits.
+        let (commands, queue) = mpsc::sync_channel(QUEUE_MAX as usize);
         let thread = std::thread::Builder::new().name("spool".to_string()).spawn(move || run(queue))?;
         let door = Door { commands: Some(commands), gathering: Vec::new() };
         let places = Arc::new(Semaphore::new(QUEUE_MAX as usize));
@@ -140,9 +141,9 @@ mod tests {
     }
 
     /// A queue whose writer answers a group when `go` is told, and says how large each was.
-    fn queue() -> (Queue, mpsc::Sender<()>, mpsc::Receiver<usize>) {
-        let (go, wait) = mpsc::channel();
-        let (sizes, seen) = mpsc::channel();
+    fn queue() -> (Queue, mpsc::SyncSender<()>, mpsc::Receiver<usize>) {
+        let (go, wait) = mpsc::sync_channel(1);
+        let (sizes, seen) = mpsc::sync_channel(1);
         let queue = Queue::start(move |commands| {
             for group in commands {
                 if wait.recv().is_err() {

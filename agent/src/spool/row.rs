@@ -227,7 +227,8 @@ impl Row {
 
     /// Whether its numbers are in so many pieces that the hub, which keeps twice as many, may soon take no more of them.
     pub fn is_crowded(&self) -> bool {
-        self.acked.range_count().max(self.owed.range_count()) > ACKED_INTERVALS_MAX / 2
+        let sets = [&self.acked, self.owed.as_ref(), &self.lost];
+        sets.into_iter().any(|set| set.range_count() > ACKED_INTERVALS_MAX / 2)
     }
 
     /// Whether the hub has numbers that this card never gave: another card has this one's books.

@@ -9,7 +9,7 @@ use crate::run::{command, found, run};
 /// A program and the package that brings it.
 #[derive(Debug, Clone, Copy)]
 pub struct Need {
-    /// Any of these will do.
+    /// Any of these will do: names to find, or paths.
     programs: &'static [&'static str],
     /// Debian's and Ubuntu's package.
     package: &'static str,
@@ -38,6 +38,8 @@ pub const TEST: &[Need] = &[
     need(&["losetup"], "mount"),
     need(&["eatmydata"], "eatmydata"),
     need(&["chromium", "chromium-browser", "google-chrome"], "chromium"),
+    // The page's layout is tested with the letters that its styles ask for on a bare machine: others are wider.
+    need(&["/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"], "fonts-liberation"),
 ];
 
 /// What the outage and wire benches need besides: network namespaces and a shaper (`ip` and `tc`, one package).
