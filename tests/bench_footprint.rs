@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::json;
 use simpul_testkit::camera::Camera;
-use simpul_testkit::hub::{Hub, Place};
+use simpul_testkit::hub::Hub;
 use simpul_testkit::loop_disk::LoopDisk;
 use simpul_testkit::memory::{self, Samples};
 use simpul_testkit::node::{CAMERA_PASSWORD, CAMERA_USER, Node, NodeSettings};
@@ -20,6 +20,7 @@ use simpul_testkit::process::target_directory;
 use simpul_testkit::report::Report;
 use simpul_testkit::scene::Scene;
 use simpul_testkit::visitors::{Desk, Ledger};
+use simpul_tests::district::{VILLAGES, place};
 
 /// The load: 10 readings/s, in calls of 10 s.
 const READINGS_PER_CALL: usize = 100;
@@ -48,12 +49,7 @@ fn static_agent() -> Result<PathBuf> {
 async fn run(duration: Duration) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let authority = Authority::new("Simpul bench CA")?;
-    let place = Place {
-        id: "35.12.01.2001-01".to_owned(),
-        name: "Kantor Desa".to_owned(),
-        village_code: "35.12.01.2001".to_owned(),
-        village_name: "Pategalan".to_owned(),
-    };
+    let place = place(VILLAGES[0]);
     let mut hub = Hub::prepare(&folder.path().join("hub"), &authority, std::slice::from_ref(&place), None)?;
     hub.start().await?;
     let scene = Scene { width: 1920, height: 1080, title: "DESA PATEGALAN".to_owned(), seed: 1 };

@@ -16,12 +16,11 @@ use sha2::{Digest, Sha256};
 use simpul_agent::config::Config;
 use simpul_agent::spool::{NewRecord, Spool};
 use simpul_clock::{Clock, Moment};
-use simpul_testkit::hub::{Hub, Place};
-use simpul_testkit::namespace::{self, Village};
-use simpul_testkit::node::{Node, NodeSettings};
-use simpul_testkit::pki::Authority;
+use simpul_testkit::hub::Hub;
+use simpul_testkit::node::Node;
 use simpul_testkit::report::Report;
 use simpul_testkit::visitors::{Desk, Ledger};
+use simpul_tests::line::Line;
 use simpul_wire::image::ImageMeta;
 use simpul_wire::reading::{Point, ReadingBlock, Series, Value};
 use simpul_wire::service::{Origin, ServiceBody, ServiceRecord};
@@ -72,26 +71,8 @@ struct Outcome {
 
 async fn run(kilobits: u32) -> Result<Outcome> {
     println!("{kilobits} kbit/s: making the backlog");
-    let folder = tempfile::tempdir()?;
-    let authority = Authority::new("Simpul bench CA")?;
-    let place = Place {
-        id: "35.12.01.2001-01".to_owned(),
-        name: "Kantor Desa".to_owned(),
-        village_code: "35.12.01.2001".to_owned(),
-        village_name: "Pategalan".to_owned(),
-    };
-    let village = Village::create(kilobits)?;
-    let mut hub = Hub::prepare(&folder.path().join("hub"), &authority, std::slice::from_ref(&place), None)?;
-    hub.listen_on(namespace::HUB.into())?;
-    let settings = NodeSettings {
-        state_interval: "5 s",
-        api_host: namespace::VILLAGE_LAN.into(),
-        uplink_more: "server_name = \"localhost\"\n".to_owned(),
-        ..NodeSettings::default()
-    };
-    let mut node = Node::prepare(&folder.path().join("node"), &authority, &place.id, hub.mqtt(), None, &settings)?;
-    node.run_behind(&village.prefix());
-    fill(&node).await?;
+    let Line { hub, node, village, .. } = &mut Line::prepare(kilobits, "5 s")?;
+    fill(node).await?;
     hub.start().await?;
     node.start().await?;
     println!("the link is up: {FRESH} fresh records while the backlog drains");
@@ -101,7 +82,7 @@ async fn run(kilobits: u32) -> Result<Outcome> {
     let seconds = (IMAGES * IMAGE_BYTES as u64 * 8) as f64 / f64::from(kilobits) / 1_000.0;
     let pause = Duration::from_secs_f64(seconds * FRESH_SPREAD / FRESH as f64);
     let ledger = Ledger::default();
-    let desk = Desk::new(&node, "fresh", &ledger)?;
+    let desk = Desk::new(node, "fresh", &ledger)?;
     let callers = async {
         let mut accepted = HashMap::new();
         let mut ticks = tokio::time::interval(pause);
@@ -113,7 +94,7 @@ async fn run(kilobits: u32) -> Result<Outcome> {
         anyhow::Ok(accepted)
     };
     let deadline = begun + Duration::from_secs_f64(seconds * DRAIN_SLACK + 60.0);
-    let (accepted, (shown, drained)) = tokio::try_join!(callers, watch(&hub, &clock, deadline))?;
+    let (accepted, (shown, drained)) = tokio::try_join!(callers, watch(hub, &clock, deadline))?;
     let ages_ms = accepted
         .iter()
         .map(|(key, at)| {

@@ -18,6 +18,16 @@ use simpul_testkit::scene::Scene;
 pub const VILLAGES: [(&str, &str); 3] =
     [("35.12.01.2001", "Pategalan"), ("35.12.01.2002", "Semambung"), ("35.12.01.2003", "Sumberanyar")];
 
+/// The office of one of [`VILLAGES`], with its first node.
+pub fn place((code, name): (&str, &str)) -> Place {
+    Place {
+        id: format!("{code}-01"),
+        name: format!("Kantor Desa {name}"),
+        village_code: code.to_owned(),
+        village_name: name.to_owned(),
+    }
+}
+
 /// What a district is made of.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -72,15 +82,7 @@ impl District {
         let folder = tempfile::Builder::new().prefix("simpul-").tempdir().context("cannot make a temporary folder")?;
         let authority = Authority::new("Simpul demo CA")?;
         let villages = VILLAGES.get(..plan.nodes).context("there are three villages")?;
-        let places: Vec<Place> = villages
-            .iter()
-            .map(|(code, name)| Place {
-                id: format!("{code}-01"),
-                name: format!("Kantor Desa {name}"),
-                village_code: (*code).to_owned(),
-                village_name: (*name).to_owned(),
-            })
-            .collect();
+        let places: Vec<Place> = villages.iter().copied().map(place).collect();
         // Links before hub, because the hub's configuration names the switch; they learn of the hub right after.
         let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
         let mut links = Vec::new();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use simpul_testkit::hub::Hub;
 use simpul_testkit::node::Node;
@@ -33,6 +33,13 @@ impl Shown {
 
 /// By (epoch, stream).
 pub type ShownStreams = BTreeMap<(String, String), Shown>;
+
+/// Fails if the hub shows a loss of a node.
+pub async fn nothing_lost(hub: &Hub, node: &str) -> Result<()> {
+    let streams = shown(hub, node).await?;
+    ensure!(streams.values().all(|shown| shown.all_lost().is_empty()), "{node} lost something: {streams:?}");
+    Ok(())
+}
 
 /// What the hub shows of a node.
 pub async fn shown(hub: &Hub, node: &str) -> Result<ShownStreams> {

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use simpul_testkit::hub::{Hub, Place};
-use simpul_testkit::namespace::{self, Traffic, Village};
-use simpul_testkit::node::{Node, NodeSettings};
-use simpul_testkit::pki::Authority;
+use simpul_testkit::hub::Hub;
+use simpul_testkit::namespace::Traffic;
 use simpul_testkit::wait;
+use simpul_tests::line::Line;
 
 use super::METRICS;
 
@@ -33,25 +32,7 @@ pub struct OnTheWire {
 pub async fn measure(walk: &[Vec<f64>]) -> Result<OnTheWire> {
     let rows = std::env::var("SIMPUL_WIRE_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROWS);
     ensure!(rows <= walk[0].len(), "the walk has {} rows", walk[0].len());
-    let folder = tempfile::tempdir()?;
-    let authority = Authority::new("Simpul bench CA")?;
-    let place = Place {
-        id: "35.12.01.2001-01".to_owned(),
-        name: "Kantor Desa".to_owned(),
-        village_code: "35.12.01.2001".to_owned(),
-        village_name: "Pategalan".to_owned(),
-    };
-    let village = Village::create(KILOBITS_PER_SECOND)?;
-    let mut hub = Hub::prepare(&folder.path().join("hub"), &authority, std::slice::from_ref(&place), None)?;
-    hub.listen_on(namespace::HUB.into())?;
-    let settings = NodeSettings {
-        state_interval: "30 s",
-        api_host: namespace::VILLAGE_LAN.into(),
-        uplink_more: "server_name = \"localhost\"\n".to_owned(),
-        ..NodeSettings::default()
-    };
-    let mut node = Node::prepare(&folder.path().join("node"), &authority, &place.id, hub.mqtt(), None, &settings)?;
-    node.run_behind(&village.prefix());
+    let Line { hub, node, village, .. } = &mut Line::prepare(KILOBITS_PER_SECOND, "30 s")?;
     hub.start().await?;
     node.start().await?;
     // Handshake and the events of the start are not the readings' cost.
@@ -78,7 +59,7 @@ pub async fn measure(walk: &[Vec<f64>]) -> Result<OnTheWire> {
     }
     let readings = (rows * METRICS.len()) as u64;
     let arrived = wait::until("all readings at the hub", ARRIVE_MAX, || async {
-        let have = have_readings(&hub).await.ok()?;
+        let have = have_readings(hub).await.ok()?;
         (have >= readings).then_some(have)
     });
     ensure!(arrived.await? == readings, "the hub has more readings than were sent");

@@ -105,16 +105,7 @@ impl Desk {
 
     /// One more served at a counter; its key once it is accepted.
     pub async fn count(&self, service: &str, amount: i64) -> anyhow::Result<String> {
-        let key = self.key();
-        let body = json!({ "key": key, "amount": amount, "desk": "loket-1", "simulated": true });
-        let path = format!("/v1/counters/{service}/increment");
-        let accepted = Accepted {
-            node: self.node.clone(),
-            service: service.to_owned(),
-            delta: Some(amount),
-            ticket: None,
-            seq: None,
-        };
+        let (key, path, body, accepted) = self.counted(service, amount);
         self.send_until_accepted(&path, &body, key, accepted).await
     }
 
@@ -152,6 +143,12 @@ impl Desk {
 
     /// Offer one more served at a counter once; what the agent says to it.
     pub async fn offer(&self, service: &str, amount: i64) -> anyhow::Result<Offer> {
+        let (key, path, body, accepted) = self.counted(service, amount);
+        self.send(&path, &body, &key, &accepted).await
+    }
+
+    /// A request of one more served: key, path, body, and what is accepted by it.
+    fn counted(&self, service: &str, amount: i64) -> (String, String, Value, Accepted) {
         let key = self.key();
         let body = json!({ "key": key, "amount": amount, "desk": "loket-1", "simulated": true });
         let accepted = Accepted {
@@ -161,7 +158,7 @@ impl Desk {
             ticket: None,
             seq: None,
         };
-        self.send(&format!("/v1/counters/{service}/increment"), &body, &key, &accepted).await
+        (key, format!("/v1/counters/{service}/increment"), body, accepted)
     }
 
     /// Send until 200.
