@@ -140,7 +140,7 @@ describe('unknown and zero', () => {
     expect(await page.locator('[data-metric="card_free"]').innerText()).toMatch(/\s0 B\s/);
     expect(await page.locator('[data-metric="temperature"]').innerText()).toContain('−1,5 °C');
     await page.keyboard.press('Escape');
-    expect(await page.locator('dialog').count()).toBe(0);
+    await page.locator('dialog').waitFor({ state: 'detached' });
     await close();
   });
 
