@@ -98,6 +98,11 @@ impl<B: Buffer> CommandDesk<B> {
         let (camera, action) = match command.action {
             Action::SnapshotNow { camera } => (camera, CameraAction::SnapshotNow),
             Action::ConfirmView { camera } => (camera, CameraAction::ConfirmView),
+            Action::PowerCycle { .. } => {
+                let id = command.id;
+                running.spawn(async move { (id, Err("no board at this node".to_string())) });
+                return;
+            }
         };
         tracing::info!(id = hex::encode(command.id), %camera, ?action, "a command from the hub");
         let source = self.cameras.get(&camera).cloned();

@@ -120,7 +120,7 @@ async fn a_raspberry_is_read_whole() {
     assert_eq!(values["card_sync"].len(), 1, "measured at a low rate");
     assert!(matches!(values["card_sync"][0], Value::Number(milliseconds) if milliseconds >= 0.0));
     let power = records.iter().filter(|record| {
-        let expected = EventBody::Power { condition: PowerCondition::Undervoltage };
+        let expected = EventBody::Power { condition: PowerCondition::Undervoltage, outage_ms: None };
         matches!(record, NewRecord::Event(event) if event.body == expected)
     });
     assert_eq!(power.count(), 1, "undervoltage is an event when it begins");

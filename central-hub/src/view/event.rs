@@ -1,6 +1,8 @@
 //! Events in words: kind, severity and detail. Exhaustive matches, so that a new kind cannot be forgotten here.
 
-use simpul_wire::event::{CameraCondition, EventBody, LossReason, PowerCondition, SpoolCondition};
+use simpul_wire::event::{
+    BoardCondition, BoardReset, CameraCondition, EventBody, LossReason, PowerCondition, SpoolCondition,
+};
 
 /// An event in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,17 +70,57 @@ pub fn describe(body: &EventBody) -> Said {
         EventBody::Link { up, detail } => {
             said("link", if *up { INFO } else { WARNING }, with_detail(format!("up={up}"), detail))
         }
-        EventBody::Power { condition } => {
+        EventBody::Power { condition, outage_ms } => {
             let severity = match condition {
                 PowerCondition::Mains => INFO,
                 PowerCondition::Battery | PowerCondition::Undervoltage => WARNING,
-                PowerCondition::DyingGasp => CRITICAL,
+                PowerCondition::DyingGasp | PowerCondition::BatteryLow => CRITICAL,
             };
-            said("power", severity, format!("condition={condition}"))
+            let outage = outage_ms.map_or_else(String::new, |ms| format!(" outage_ms={ms}"));
+            said("power", severity, format!("condition={condition}{outage}"))
         }
         EventBody::CommandResult { id, done, detail } => {
             let severity = if *done { INFO } else { WARNING };
             said("command_result", severity, with_detail(format!("id={} done={done}", hex::encode(id)), detail))
+        }
+        EventBody::Board { serial, condition, detail } => {
+            let severity = match condition {
+                BoardCondition::Good => INFO,
+                BoardCondition::UnknownMessage
+                | BoardCondition::FrameTooLong
+                | BoardCondition::BadFrame
+                | BoardCondition::ImpossibleValue => WARNING,
+                BoardCondition::Silent
+                | BoardCondition::Unplugged
+                | BoardCondition::WrongProtocol
+                | BoardCondition::BootLoader
+                | BoardCondition::JournalDamaged
+                | BoardCondition::JournalFailed => CRITICAL,
+            };
+            let serial = serial.as_ref().map_or_else(String::new, |serial| format!("serial={serial} "));
+            said("board", severity, with_detail(format!("{serial}condition={condition}"), detail))
+        }
+        EventBody::BoardStarted { serial, boot, reset, version } => {
+            let severity = match reset {
+                BoardReset::PowerOn | BoardReset::Pin | BoardReset::Software => INFO,
+                BoardReset::Brownout | BoardReset::Watchdog | BoardReset::Unknown => WARNING,
+            };
+            let detail = format!("serial={serial} boot={boot} reset={reset} version={version}");
+            said("board_started", severity, detail)
+        }
+        EventBody::Tamper { open } => said("tamper", if *open { CRITICAL } else { INFO }, format!("open={open}")),
+        EventBody::ButtonStuck { desk, stuck } => {
+            said("button_stuck", if *stuck { WARNING } else { INFO }, format!("desk={desk} stuck={stuck}"))
+        }
+        EventBody::Optics { cage, module, missing } => {
+            let found = match (module, missing) {
+                (Some(module), _) => {
+                    format!("vendor={} part={} serial={}", module.vendor, module.part, module.serial)
+                }
+                (None, Some(missing)) => format!("missing={missing}"),
+                (None, None) => "missing=unknown".to_string(),
+            };
+            said("optics", INFO, format!("cage={cage} {found}"))
         }
     }
 }

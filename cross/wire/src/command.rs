@@ -42,6 +42,14 @@ pub enum Action {
         #[n(0)]
         camera: Label,
     },
+    /// Switch what hangs on the board's relay off and on again.
+    #[n(3)]
+    #[cbor(map)]
+    PowerCycle {
+        /// Milliseconds off; the board refuses more than it allows.
+        #[n(0)]
+        off_ms: u32,
+    },
 }
 
 impl Command {

@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::units::numbered;
-use crate::{Epoch, Label, SeqRange, Stamp, Stream, Text};
+use crate::{Epoch, Label, Missing, SeqRange, Stamp, Stream, Text};
 
 /// One record of the `event` stream.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -98,6 +98,9 @@ pub enum EventBody {
         /// The condition.
         #[n(0)]
         condition: PowerCondition,
+        /// With [`PowerCondition::Mains`]: how long the outage before it lasted, if it was lived through.
+        #[n(1)]
+        outage_ms: Option<u64>,
     },
     /// The result of a command.
     #[n(9)]
@@ -114,6 +117,112 @@ pub enum EventBody {
         #[n(2)]
         detail: Text,
     },
+    /// The I/O board's condition changed.
+    #[n(10)]
+    #[cbor(map)]
+    Board {
+        /// The board's serial, if one was ever heard.
+        #[n(0)]
+        serial: Option<Label>,
+        /// Its condition.
+        #[n(1)]
+        condition: BoardCondition,
+        /// What exactly, for people.
+        #[n(2)]
+        detail: Text,
+    },
+    /// The I/O board started.
+    #[n(11)]
+    #[cbor(map)]
+    BoardStarted {
+        /// Its serial.
+        #[n(0)]
+        serial: Label,
+        /// How often it has started.
+        #[n(1)]
+        boot: u32,
+        /// Why.
+        #[n(2)]
+        reset: BoardReset,
+        /// Firmware and hardware, such as `0.1.0 pico`.
+        #[n(3)]
+        version: Label,
+    },
+    /// The lid of the board's case.
+    #[n(12)]
+    #[cbor(map)]
+    Tamper {
+        /// Open now.
+        #[n(0)]
+        open: bool,
+    },
+    /// A desk's button is down for too long, or free again.
+    #[n(13)]
+    #[cbor(map)]
+    ButtonStuck {
+        /// The desk.
+        #[n(0)]
+        desk: Label,
+        /// Stuck now.
+        #[n(1)]
+        stuck: bool,
+    },
+    /// What is in an SFP cage, after it changed.
+    #[n(14)]
+    #[cbor(map)]
+    Optics {
+        /// Cage, from 0: its readings are `optics.<cage>.*`.
+        #[n(0)]
+        cage: u8,
+        /// The module; none: `missing` says why.
+        #[n(1)]
+        module: Option<OpticsModule>,
+        /// Why there is no module.
+        #[n(2)]
+        missing: Option<Missing>,
+    },
+}
+
+/// An SFP module's own description (SFF-8472).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct OpticsModule {
+    /// Vendor.
+    #[n(0)]
+    pub vendor: Label,
+    /// Part number.
+    #[n(1)]
+    pub part: Label,
+    /// Serial number.
+    #[n(2)]
+    pub serial: Label,
+    /// Nominal wavelength in nanometres.
+    #[n(3)]
+    pub wavelength_nm: u16,
+    /// Whether it measures (digital diagnostics).
+    #[n(4)]
+    pub measures: bool,
+    /// Its own limits of the received power; only when they are in order.
+    #[n(5)]
+    pub receive_limits: Option<OpticsLimits>,
+}
+
+/// Limits of received power in 1/100 dBm: low alarm <= low warning < high warning <= high alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct OpticsLimits {
+    /// Below: alarm.
+    #[n(0)]
+    pub low_alarm_cdbm: i16,
+    /// Below: warning.
+    #[n(1)]
+    pub low_warning_cdbm: i16,
+    /// Above: warning.
+    #[n(2)]
+    pub high_warning_cdbm: i16,
+    /// Above: alarm.
+    #[n(3)]
+    pub high_alarm_cdbm: i16,
 }
 
 /// Records `range` of `stream` in `epoch` that will never come, and why.
@@ -203,5 +312,53 @@ numbered! {
         3 DyingGasp "dying_gasp",
         /// Supply voltage too low for the machine.
         4 Undervoltage "undervoltage",
+        /// The battery that carries is nearly empty.
+        5 BatteryLow "battery_low",
+    }
+}
+
+numbered! {
+    /// An I/O board's condition, as the agent sees it.
+    BoardCondition {
+        /// Talks and is understood.
+        1 Good "good",
+        /// The port is there, nothing comes from it.
+        2 Silent "silent",
+        /// The port is gone.
+        3 Unplugged "unplugged",
+        /// Speaks another version of the link.
+        4 WrongProtocol "wrong_protocol",
+        /// Waits in its boot loader (USB 2e8a:0003) and runs no firmware.
+        5 BootLoader "boot_loader",
+        /// Sends frames longer than a frame may be.
+        6 FrameTooLong "frame_too_long",
+        /// Sends messages that this agent does not know.
+        7 UnknownMessage "unknown_message",
+        /// Sends frames that cannot be read: noise, a bad cable, another device.
+        8 BadFrame "bad_frame",
+        /// Its journal could not be read at its start: its totals began again.
+        9 JournalDamaged "journal_damaged",
+        /// Its journal cannot be written: totals live until its next power cut only.
+        10 JournalFailed "journal_failed",
+        /// Sent values outside of what is possible.
+        11 ImpossibleValue "impossible_value",
+    }
+}
+
+numbered! {
+    /// Why a board started.
+    BoardReset {
+        /// Power came.
+        1 PowerOn "power_on",
+        /// Supply fell below what the chip needs and came back.
+        2 Brownout "brownout",
+        /// The watchdog: the firmware hung.
+        3 Watchdog "watchdog",
+        /// The reset pin.
+        4 Pin "pin",
+        /// The firmware asked for it.
+        5 Software "software",
+        /// The chip does not tell.
+        6 Unknown "unknown",
     }
 }

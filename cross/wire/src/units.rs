@@ -1,13 +1,14 @@
 //! Units and reasons. A number never travels without its unit; a missing number is a reason, never 0 or NaN.
 
+#[cfg(feature = "alloc")]
 use minicbor::{Decode, Encode};
 
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $number:literal $variant:ident $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-        #[cbor(index_only)]
-        pub enum $name { $($(#[$vdoc])* #[n($number)] $variant,)* }
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "alloc", derive(Encode, Decode), cbor(index_only))]
+        pub enum $name { $($(#[$vdoc])* #[cfg_attr(feature = "alloc", n($number))] $variant,)* }
 
         impl $name {
             /// Every variant, in the order of its number.
@@ -36,6 +37,7 @@ macro_rules! numbered {
         }
     };
 }
+#[cfg(feature = "alloc")]
 pub(crate) use numbered;
 
 numbered! {
@@ -93,6 +95,8 @@ numbered! {
         10 Unreadable "unreadable",
         /// Not measured yet since the start.
         11 NotYet "not yet",
+        /// The module is there but measures nothing itself (SFF-8472: no digital diagnostics).
+        12 NoDiagnostics "no diagnostics",
     }
 }
 

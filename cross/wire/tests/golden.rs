@@ -95,12 +95,60 @@ fn events() {
         "a200830319ee481b000001a1ee565e00018207a200f50163687562",
     );
     check(
-        event(EventBody::Power { condition: PowerCondition::DyingGasp }),
+        event(EventBody::Power { condition: PowerCondition::DyingGasp, outage_ms: None }),
         "a200830319ee481b000001a1ee565e00018208a10003",
     );
     check(
         event(EventBody::CommandResult { id: [5; 16], done: true, detail: text("ok") }),
         "a200830319ee481b000001a1ee565e00018209a300500505050505050505050505050505050501f502626f6b",
+    );
+    check(
+        event(EventBody::Power { condition: PowerCondition::Mains, outage_ms: Some(61_000) }),
+        "a200830319ee481b000001a1ee565e00018208a200010119ee48",
+    );
+    check(
+        event(EventBody::Board {
+            serial: Some(text("e6614103e7452d2f")),
+            condition: BoardCondition::Silent,
+            detail: text("30 s"),
+        }),
+        "a200830319ee481b000001a1ee565e0001820aa30070653636313431303365373435326432660102026433302073",
+    );
+    check(
+        event(EventBody::BoardStarted {
+            serial: text("e6614103e7452d2f"),
+            boot: 7,
+            reset: BoardReset::Watchdog,
+            version: text("0.1.0 pico"),
+        }),
+        "a200830319ee481b000001a1ee565e0001820ba400706536363134313033653734353264326601070203036a302e312e30207069636f",
+    );
+    check(event(EventBody::Tamper { open: true }), "a200830319ee481b000001a1ee565e0001820ca100f5");
+    check(
+        event(EventBody::ButtonStuck { desk: text("1"), stuck: true }),
+        "a200830319ee481b000001a1ee565e0001820da200613101f5",
+    );
+    let limits = OpticsLimits {
+        low_alarm_cdbm: -2_900,
+        low_warning_cdbm: -2_700,
+        high_warning_cdbm: -800,
+        high_alarm_cdbm: -600,
+    };
+    let module = OpticsModule {
+        vendor: text("ACME"),
+        part: text("GE-BX-D"),
+        serial: text("X1"),
+        wavelength_nm: 1_490,
+        measures: true,
+        receive_limits: Some(limits),
+    };
+    check(
+        event(EventBody::Optics { cage: 0, module: Some(module), missing: None }),
+        "a200830319ee481b000001a1ee565e0001820ea2000001a6006441434d45016747452d42582d4402625831031905d204f505a400390b5301390a8b0239031f03390257",
+    );
+    check(
+        event(EventBody::Optics { cage: 1, module: None, missing: Some(Missing::NoModule) }),
+        "a200830319ee481b000001a1ee565e0001820ea200010205",
     );
 }
 
@@ -212,6 +260,10 @@ fn commands() {
         command(Action::ConfirmView { camera }),
         "a30050060606060606060606060606060606060119ea60028202a1006768616c616d616e",
     );
+    check(
+        command(Action::PowerCycle { off_ms: 5_000 }),
+        "a30050060606060606060606060606060606060119ea60028203a100191388",
+    );
 }
 
 #[test]
@@ -243,7 +295,7 @@ fn numbers_never_move() {
     assert_eq!(
         list!(Missing),
         "1 not supported, 2 device off, 3 timeout, 4 no light, 5 no module, 6 bad checksum, 7 out of range, 8 bus stuck, \
-         9 forbidden, 10 unreadable, 11 not yet"
+         9 forbidden, 10 unreadable, 11 not yet, 12 no diagnostics"
     );
     assert_eq!(list!(Origin), "1 api, 2 board");
     assert_eq!(list!(VisitOutcome), "1 served, 2 no show, 3 cancelled, 4 referred");
@@ -256,7 +308,13 @@ fn numbers_never_move() {
         "1 good, 2 unreachable, 3 unauthorized, 4 bad_image, 5 frozen, 6 black, 7 view_changed"
     );
     assert_eq!(list!(SpoolCondition), "1 good, 2 quarantined, 3 disk_full, 4 at_limit, 5 new_epoch");
-    assert_eq!(list!(PowerCondition), "1 mains, 2 battery, 3 dying_gasp, 4 undervoltage");
+    assert_eq!(list!(PowerCondition), "1 mains, 2 battery, 3 dying_gasp, 4 undervoltage, 5 battery_low");
+    assert_eq!(
+        list!(BoardCondition),
+        "1 good, 2 silent, 3 unplugged, 4 wrong_protocol, 5 boot_loader, 6 frame_too_long, 7 unknown_message, 8 bad_frame, \
+         9 journal_damaged, 10 journal_failed, 11 impossible_value"
+    );
+    assert_eq!(list!(BoardReset), "1 power_on, 2 brownout, 3 watchdog, 4 pin, 5 software, 6 unknown");
     assert_eq!(
         list!(RejectReason),
         "1 bad_checksum, 2 unsupported, 3 malformed, 4 too_large, 5 wrong_node, 6 too_many_intervals, 7 bad_image_hash"

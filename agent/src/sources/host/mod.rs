@@ -114,7 +114,7 @@ impl<S: Sink> Host<S> {
         let undervoltage = samples.iter().find(|sample| sample.metric.as_str() == "undervoltage");
         let low = undervoltage.is_some_and(|sample| sample.value == Value::Number(1.0));
         if low && !self.undervoltage {
-            let body = EventBody::Power { condition: PowerCondition::Undervoltage };
+            let body = EventBody::Power { condition: PowerCondition::Undervoltage, outage_ms: None };
             if let Err(error) = self.sink.append(NewRecord::Event(EventRecord { stamp, body })).await {
                 tracing::warn!(%error, "undervoltage could not be stored");
             }
