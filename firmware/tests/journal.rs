@@ -42,7 +42,7 @@ fn after_two_cuts_an_acknowledged_write_is_found<B: Bench>() {
             let chip = fresh::<B>();
             write_cut::<B>(&chip, [1; N], first);
             write_cut::<B>(&chip, [2; N], second);
-            open::<B>(&chip).0.write(&[3; N]).unwrap();
+            assert_eq!(open::<B>(&chip).0.write(&[3; N]), Ok(()));
             assert_eq!(open::<B>(&chip).1, Found::Good([3; N]), "cut at {first}, then at {second}");
         }
     }
@@ -67,12 +67,12 @@ fn a_torn_slot_between_does_not_hide<B: Bench>() {
         for done in 1..SLOT_BYTES {
             let chip = fresh::<B>();
             let mut journal = open::<B>(&chip).0;
-            (0..=before).for_each(|count| journal.write(&[count; N]).unwrap());
+            (0..=before).for_each(|count| assert_eq!(journal.write(&[count; N]), Ok(())));
             write_cut::<B>(&chip, [100; N], done);
             let (mut journal, found) = open::<B>(&chip);
             assert_eq!(found, Found::Good([before; N]), "after {before}, cut at {done}");
             for count in 101..104 {
-                journal.write(&[count; N]).unwrap();
+                assert_eq!(journal.write(&[count; N]), Ok(()));
                 assert_eq!(open::<B>(&chip).1, Found::Good([count; N]), "after {before}, cut at {done}");
             }
         }
@@ -141,6 +141,26 @@ fn a_worn_slot_is_left_out_and_a_worn_memory_is_said() {
     }
     check::<TwoSectors>(512 + SLOT_BYTES);
     check::<SmallEeprom>(SLOT_BYTES);
+}
+
+#[test]
+fn the_newest_is_spared_when_all_the_other_slots_are_worn() {
+    fn check<B: Bench>(kept: std::ops::Range<usize>) {
+        let chip = fresh::<B>();
+        let mut journal = open::<B>(&chip).0;
+        for count in 0..kept.len() / SLOT_BYTES {
+            journal.write(&[count as u8 + 1; N]).unwrap();
+        }
+        let newest = (kept.len() / SLOT_BYTES) as u8;
+        chip.borrow_mut().worn = kept.end..B::BYTES;
+        for _ in 0..5 {
+            assert_eq!(journal.write(&[99; N]), Err(JournalError::Failed));
+            assert_eq!(open::<B>(&chip).1, Found::Good([newest; N]));
+        }
+    }
+    // The journal's first sector is full, its second one is worn; one slot is written, the three others are worn.
+    check::<TwoSectors>(512..1_024);
+    check::<SmallEeprom>(0..128);
 }
 
 #[test]

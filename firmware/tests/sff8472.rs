@@ -119,7 +119,7 @@ fn an_externally_calibrated_module_is_calibrated_here() {
     assert_eq!(is.tx_bias, Missing::OutOfRange.into());
     assert_eq!(is.tx_power, Missing::OutOfRange.into());
     assert_eq!(is.rx_power, Measured::Nanowatts(22_500));
-    // Slope 2, offset 100: bias 10100 * 2 uA; sent 10100 * 0.1 uW; supply 6.6 V is impossible, and so are 81 °C more.
+    // Slope 2, offset 100: bias 10100 * 2 uA; sent 10100 * 0.1 uW; a supply of 6.61 V is impossible.
     let is = read(&mut external(0x0200, 100)).unwrap();
     assert_eq!((is.tx_bias, is.tx_power), (Measured::Microamperes(20_200), Measured::Nanowatts(1_010_000)));
     assert_eq!(is.supply, Missing::OutOfRange.into());
@@ -145,7 +145,7 @@ fn a_polynomial_that_is_no_number_is_out_of_range_and_one_below_nothing_is_dark(
 
 #[test]
 fn every_reason_is_its_own() {
-    for kind in [0x00, 0x44, 0x40] {
+    for kind in [0x00, 0x20, 0x10, 0x64, 0x40] {
         let mut none = module(kind);
         none.a2 = None;
         assert_eq!(read(&mut none), Err(Missing::NoDiagnostics));
