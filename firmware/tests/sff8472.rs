@@ -86,7 +86,7 @@ const EXTERNAL: u8 = 0x50;
 /// The received power is `0.5 * raw + 100`; the other slopes and offsets are given.
 fn external(slope: u16, offset: i16) -> Module {
     let mut module = module(EXTERNAL);
-    let a2 = module.a2.as_mut().unwrap();
+    let a2 = module.a2.as_mut().expect("page A2h");
     a2[68..72].copy_from_slice(&0.5_f32.to_be_bytes());
     a2[72..76].copy_from_slice(&100.0_f32.to_be_bytes());
     put(a2, 76, &[slope, offset as u16].repeat(4));
