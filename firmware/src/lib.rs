@@ -22,3 +22,6 @@
 //! frame that is being sent.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod drivers;
+pub mod journal;
