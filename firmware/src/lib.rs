@@ -23,4 +23,19 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod desks;
 pub mod kept;
+pub mod light;
+pub mod node;
+pub mod outbox;
+pub mod relay;
+pub mod runtime;
+pub mod sampling;
+pub mod supply;
+pub mod tamper;
+
+/// The time at which something is due that is not due at all.
+pub const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+extern crate std;
