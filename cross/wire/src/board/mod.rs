@@ -27,7 +27,7 @@
 pub mod frame;
 pub mod message;
 
-pub use frame::{ENCODED_BYTES_MAX, FrameError, FrameReader, encode};
+pub use frame::{ENCODED_BYTES_MAX, FRAME_BYTES_MAX, FrameError, FrameReader, encode};
 pub use message::*;
 
 /// Version of the link. Raised when an old reader would misunderstand, not for an added field or kind.
