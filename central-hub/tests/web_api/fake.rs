@@ -90,6 +90,7 @@ impl FakeStore {
             service: "ktp".into(),
             simulated,
             counted: 5,
+            counted_by_button: 3,
             visits_served: 2,
             visits_other: 1,
             last_at_ms: NOW_MS - 6_000,
