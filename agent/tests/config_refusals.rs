@@ -71,7 +71,7 @@ fn switched_on(choose: impl Fn(&str, Option<&str>) -> String) -> String {
 fn the_printed_defaults_hold_with_every_table_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     secret(folder.path(), "local-api.token", "0123456789abcdef", 0o600);
-    let kept = ["node", "hubs", "id", "snapshot_url", "token_file"];
+    let kept = ["node", "hubs", "id", "snapshot_url", "token_file", "button", "service"];
     let text = switched_on(|line, example| {
         let name = line.split(" = ").next().unwrap_or_default();
         let keep = line.starts_with('[') || line.is_empty() || example.is_some() || kept.contains(&name);
@@ -81,7 +81,8 @@ fn the_printed_defaults_hold_with_every_table_switched_on() {
     let least = format!(
         "{LEAST}[[cameras]]\nid = \"gate\"\n\
          snapshot_url = \"http://192.168.1.64/ISAPI/Streaming/channels/101/picture\"\n\
-         [local_api]\ntoken_file = \"local-api.token\"\n"
+         [local_api]\ntoken_file = \"local-api.token\"\n\
+         [board]\n[[board.desk]]\nbutton = 1\nservice = \"ktp\"\n"
     );
     let least = Config::parse(&least, folder.path()).unwrap();
     assert_eq!(format!("{printed:?}"), format!("{least:?}"));

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::sources::board::status::BoardStatus;
 use crate::spool::Report;
 use crate::status::Status;
 
@@ -50,6 +51,9 @@ pub fn status(status: &Status) -> String {
     if link.refused_records > 0 {
         let _ = writeln!(text, "REFUSED   {} records by the hub; its log says why", link.refused_records);
     }
+    if let Some(status) = &status.board {
+        text.push_str(&board_head(status));
+    }
     let _ = writeln!(text, "\n{:<10}{:>12}{:>12}{:>12}{:>10}", "stream", "waiting", "size", "limit", "lost");
     for stream in &status.streams {
         let _ = writeln!(
@@ -61,6 +65,53 @@ pub fn status(status: &Status) -> String {
             size(stream.limit_bytes),
             stream.lost_records,
         );
+    }
+    text
+}
+
+/// The board in two lines.
+fn board_head(status: &BoardStatus) -> String {
+    let mut text = String::new();
+    let condition = status.condition.as_deref().unwrap_or("not heard yet").replace('_', " ");
+    let port = status.port.as_deref().unwrap_or("no port");
+    let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", status.detail) };
+    let _ = writeln!(text, "board     {condition} ({port}){detail}");
+    if let Some(board) = &status.board {
+        let heard = status.heard_ms.map_or_else(|| "never".to_string(), |ms| format!("{} ago", age(ms / 1_000)));
+        let _ = writeln!(text, "          {}, serial {}, last heard {heard}", board.version, board.serial);
+    }
+    if let Some(why) = &status.refused {
+        let _ = writeln!(text, "REFUSED   what the board counts cannot be kept and stays there: {why}");
+    }
+    text
+}
+
+/// What a running agent says of its board.
+pub fn board(status: &BoardStatus) -> String {
+    let mut text = board_head(status);
+    if let Some(board) = &status.board {
+        let up = age(board.uptime_ms / 1_000);
+        let _ = writeln!(text, "start     number {}, {}, up {up} at its last hello", board.boot, board.reset.replace('_', " "));
+        let configured = if board.configured { "as configured" } else { "NOT AS CONFIGURED YET" };
+        let _ = writeln!(text, "settings  {configured}");
+        let (dropped, refused) = (board.events_dropped, board.frames_refused);
+        let _ = writeln!(
+            text,
+            "faults    {} frames refused here, {refused} there; {dropped} events dropped there, {} here",
+            status.frames_refused, status.events_lost
+        );
+    }
+    if !status.desks.is_empty() {
+        let _ = writeln!(text, "\n{:<8}{:<24}{:>10}{:>10}", "button", "desk", "short", "long");
+    }
+    for desk in &status.desks {
+        let _ = writeln!(text, "{:<8}{:<24}{:>10}{:>10}", desk.button, desk.name, desk.short, desk.long);
+    }
+    if !status.readings.is_empty() {
+        let _ = writeln!(text, "\n{:<24}{:>18}", "measured", "value");
+    }
+    for reading in &status.readings {
+        let _ = writeln!(text, "{:<24}{:>18}", reading.metric, reading.value);
     }
     text
 }
@@ -102,6 +153,7 @@ pub fn spool(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::board::status::{BoardLine, DeskLine, ReadingLine};
     use crate::status::{Link, StreamLine};
 
     #[test]
@@ -131,6 +183,7 @@ mod tests {
                 lost_records: 0,
                 next_seq: 13,
             }],
+            board: None,
         };
         let text = status(&document);
         for part in [
@@ -143,5 +196,44 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn the_board_is_shown_with_its_condition_totals_and_units() {
+        let status = BoardStatus {
+            port: Some("/dev/ttyACM0".to_string()),
+            condition: Some("journal_damaged".to_string()),
+            detail: "its totals began again".to_string(),
+            board: Some(BoardLine {
+                serial: "e66038b713".to_string(),
+                version: "0.1.0 pico".to_string(),
+                boot: 7,
+                reset: "power_on".to_string(),
+                uptime_ms: 7_200_000,
+                configured: false,
+                events_dropped: 3,
+                frames_refused: 1,
+            }),
+            readings: vec![ReadingLine { metric: "optics.0.rx_power".to_string(), value: "-18.20 dBm".to_string() }],
+            desks: vec![DeskLine { button: 1, name: "ktp 1".to_string(), short: 120, long: 4 }],
+            heard_ms: Some(2_500),
+            frames_refused: 2,
+            events_lost: 0,
+            refused: Some("the service buffer is full".to_string()),
+        };
+        let text = board(&status);
+        for part in [
+            "board     journal damaged (/dev/ttyACM0): its totals began again",
+            "0.1.0 pico, serial e66038b713, last heard 2 s ago",
+            "stays there: the service buffer is full",
+            "number 7, power on, up 2 h",
+            "NOT AS CONFIGURED YET",
+            "2 frames refused here, 1 there; 3 events dropped there, 0 here",
+            "1       ktp 1                          120         4",
+            "optics.0.rx_power               -18.20 dBm",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+        assert!(board(&BoardStatus::default()).starts_with("board     not heard yet (no port)"));
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolState};
 
+pub mod board;
 pub mod camera;
 pub mod host;
 pub mod local_api;
