@@ -160,12 +160,7 @@ async fn order(
 
 /// Hand a power cycle to the board and wait for what came of it. The board keeps the result itself, before it lets the
 /// board forget it; one that comes after this gave up is told as well, and is the truth.
-async fn order_board(
-    board: Option<mpsc::Sender<BoardCommand>>,
-    id: [u8; 16],
-    off_ms: u32,
-    left: Duration,
-) -> Ended {
+async fn order_board(board: Option<mpsc::Sender<BoardCommand>>, id: [u8; 16], off_ms: u32, left: Duration) -> Ended {
     let failed = |why: &str| Ended { id, kept: false, result: Err(why.to_string()) };
     if left.is_zero() {
         return failed("expired before it could be begun");

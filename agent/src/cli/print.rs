@@ -91,7 +91,12 @@ pub fn board(status: &BoardStatus) -> String {
     let mut text = board_head(status);
     if let Some(board) = &status.board {
         let up = age(board.uptime_ms / 1_000);
-        let _ = writeln!(text, "start     number {}, {}, up {up} at its last hello", board.boot, board.reset.replace('_', " "));
+        let _ = writeln!(
+            text,
+            "start     number {}, {}, up {up} at its last hello",
+            board.boot,
+            board.reset.replace('_', " ")
+        );
         let configured = if board.configured { "as configured" } else { "NOT AS CONFIGURED YET" };
         let _ = writeln!(text, "settings  {configured}");
         let (dropped, refused) = (board.events_dropped, board.frames_refused);

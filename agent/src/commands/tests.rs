@@ -53,8 +53,7 @@ fn desk(directory: &Path) -> Desk {
     let clock = Clock::held(0);
     let (to_camera, camera) = mpsc::channel(1);
     let (to_board, board) = mpsc::channel(1);
-    let sources =
-        Sources { cameras: HashMap::from([("gate".parse().unwrap(), to_camera)]), board: Some(to_board) };
+    let sources = Sources { cameras: HashMap::from([("gate".parse().unwrap(), to_camera)]), board: Some(to_board) };
     let notebook = Notebook::default();
     let stamper = Stamper::new(1, clock.clone());
     let desk = CommandDesk::open(directory, notebook.clone(), stamper, clock.clone(), sources);
@@ -154,7 +153,11 @@ async fn a_power_cycle_goes_to_the_board_which_keeps_its_result_itself() {
     first.power_cycle(2, 60_000).await;
     let order = first.board.recv().await.unwrap();
     order.reply.send(BoardAnswer { kept: false, result: Err("the board does not talk".to_string()) }).unwrap();
-    assert_eq!(first.results(1).await, [(2, false, "the board does not talk".to_string())], "the first is not told twice");
+    assert_eq!(
+        first.results(1).await,
+        [(2, false, "the board does not talk".to_string())],
+        "the first is not told twice"
+    );
     first.power_cycle(3, 50).await;
     let kept = first.board.recv().await.unwrap();
     assert_eq!(first.results(2).await[1], (3, false, "expired before the board answered".to_string()));

@@ -271,7 +271,9 @@ mod tests {
             assert_eq!(totals.report(AT, &counter(), total, i64::MAX, Some(&key), String::new), Step::Append);
             totals.settle(&counter(), seq);
         }
-        let Step::Repeat(answer) = totals.report(AT, &counter(), 12, i64::MAX, Some(&key("k2")), String::new) else { panic!() };
+        let Step::Repeat(answer) = totals.report(AT, &counter(), 12, i64::MAX, Some(&key("k2")), String::new) else {
+            panic!()
+        };
         assert_eq!((answer.seq, answer.delta), (2, 2));
         assert_eq!(totals.report(AT, &counter(), 13, i64::MAX, Some(&key("k2")), String::new), Step::KeyReused);
         assert_eq!(totals.report(AT, &counter(), 15, i64::MAX, Some(&key("k9")), String::new), Step::Unchanged);

@@ -127,7 +127,8 @@ impl Conditions {
 
     /// The condition now; nothing: not known yet.
     pub(super) fn worst(&self) -> Option<(BoardCondition, &str)> {
-        let active = WORST.iter().zip(&self.active).find_map(|(condition, detail)| Some((*condition, detail.as_deref()?)));
+        let active =
+            WORST.iter().zip(&self.active).find_map(|(condition, detail)| Some((*condition, detail.as_deref()?)));
         active.or(self.heard.then_some((BoardCondition::Good, "")))
     }
 
@@ -157,8 +158,7 @@ impl Conditions {
 
     fn fade(&mut self, now_ms: u64) {
         for ((condition, fault), active) in WORST.iter().zip(&mut self.faults).zip(&mut self.active) {
-            let lasts_ms =
-                if *condition == BoardCondition::ImpossibleValue { IMPOSSIBLE_MS } else { FAULT_WINDOW_MS };
+            let lasts_ms = if *condition == BoardCondition::ImpossibleValue { IMPOSSIBLE_MS } else { FAULT_WINDOW_MS };
             if fault.times_ms.last().is_some_and(|at| now_ms.saturating_sub(*at) >= lasts_ms) {
                 fault.times_ms.clear();
                 *active = None;

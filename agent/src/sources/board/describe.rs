@@ -71,7 +71,8 @@ pub fn message(message: &FromBoard) -> String {
         FromBoard::Numbered(message) => numbered(message),
         FromBoard::Readings(readings) => {
             let items = readings.items.iter().map(|reading| {
-                let name = metrics::name(reading.metric).map_or_else(|| format!("metric {}", reading.metric), str::to_owned);
+                let name =
+                    metrics::name(reading.metric).map_or_else(|| format!("metric {}", reading.metric), str::to_owned);
                 format!("{name} {}", measure::show(reading.value))
             });
             format!("readings  {}", items.collect::<Vec<_>>().join(", "))
@@ -95,7 +96,8 @@ fn numbered(message: &Numbered) -> String {
     let what = match body {
         NumberedBody::Totals(totals) => {
             let counted = totals.iter().enumerate().filter(|(_, total)| total.short > 0 || total.long > 0);
-            let counted = counted.map(|(desk, total)| format!("button {}: {} + {} long", desk + 1, total.short, total.long));
+            let counted =
+                counted.map(|(desk, total)| format!("button {}: {} + {} long", desk + 1, total.short, total.long));
             let counted = counted.collect::<Vec<_>>().join(", ");
             if counted.is_empty() { "totals: nothing counted yet".to_owned() } else { format!("totals: {counted}") }
         }

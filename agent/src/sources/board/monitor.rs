@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use simpul_wire::board::{
-    ENCODED_BYTES_MAX, FrameError, FrameReader, FromBoard, Greet, HELLO_EVERY_MS, PROTOCOL_VERSION, ToBoard, protocol_of,
+    ENCODED_BYTES_MAX, FrameError, FrameReader, FromBoard, Greet, HELLO_EVERY_MS, PROTOCOL_VERSION, ToBoard,
+    protocol_of,
 };
 
 use super::describe;
@@ -61,7 +62,8 @@ fn said(kind: u8, body: &[u8]) -> Result<(String, bool), FrameError> {
     if let Some(version) = Some(body).filter(|_| kind == HELLO).and_then(protocol_of)
         && version != PROTOCOL_VERSION
     {
-        let text = format!("hello     of protocol {version}; this program speaks {PROTOCOL_VERSION}: update the older one");
+        let text =
+            format!("hello     of protocol {version}; this program speaks {PROTOCOL_VERSION}: update the older one");
         return Ok((text, true));
     }
     let message = FromBoard::decode(kind, body)?;

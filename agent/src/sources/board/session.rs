@@ -328,7 +328,9 @@ impl Session {
                 let condition = match error {
                     FrameError::TooLong => BoardCondition::FrameTooLong,
                     FrameError::UnknownKind(_) | FrameError::BadBody(_) => BoardCondition::UnknownMessage,
-                    FrameError::TooShort | FrameError::BadStuffing | FrameError::BadChecksum => BoardCondition::BadFrame,
+                    FrameError::TooShort | FrameError::BadStuffing | FrameError::BadChecksum => {
+                        BoardCondition::BadFrame
+                    }
                 };
                 self.conditions.fault(now_ms, condition, error.to_string());
             }
@@ -339,7 +341,8 @@ impl Session {
         self.board = None;
         self.foreign = true;
         self.conditions.clear(BoardCondition::Silent);
-        let what = format!("the board speaks version {version} and this agent {PROTOCOL_VERSION}; update the older one");
+        let what =
+            format!("the board speaks version {version} and this agent {PROTOCOL_VERSION}; update the older one");
         self.conditions.set(BoardCondition::WrongProtocol, what);
     }
 
@@ -438,8 +441,7 @@ impl Session {
             self.greet(now, actions);
             return;
         };
-        let resting =
-            self.refused.as_ref().is_some_and(|(at_ms, _)| now.uptime_ms.saturating_sub(*at_ms) < REFUSED_MS);
+        let resting = self.refused.as_ref().is_some_and(|(at_ms, _)| now.uptime_ms.saturating_sub(*at_ms) < REFUSED_MS);
         if self.busy.is_some() || resting {
             return;
         }

@@ -150,10 +150,12 @@ fn a_port_is_greeted_twice_a_second_until_the_board_says_hello_and_then_each_min
     assert_eq!(bench.wait(2_000).iter().filter(|action| is_greet(action)).count(), 4);
     assert_eq!(bench.hello(hello()), []);
     assert_eq!(bench.wait(10_000), []);
-    let later: Vec<Action> = (0..11).flat_map(|_| {
-        bench.hear(&FromBoard::Readings(Readings { at_ms: 1, items: Default::default() }));
-        bench.wait(10_000)
-    }).collect();
+    let later: Vec<Action> = (0..11)
+        .flat_map(|_| {
+            bench.hear(&FromBoard::Readings(Readings { at_ms: 1, items: Default::default() }));
+            bench.wait(10_000)
+        })
+        .collect();
     assert_eq!(later.iter().filter(|action| is_greet(action)).count(), 2, "{later:?}");
     assert_eq!(later.len(), 2);
 }

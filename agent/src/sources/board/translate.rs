@@ -47,7 +47,8 @@ pub(super) fn journal(state: JournalState, failed: bool, conditions: &mut Condit
         conditions.clear(BoardCondition::JournalDamaged);
     }
     if state == JournalState::Unreachable {
-        conditions.set(BoardCondition::JournalFailed, "its memory does not answer; its totals end with its next power cut");
+        conditions
+            .set(BoardCondition::JournalFailed, "its memory does not answer; its totals end with its next power cut");
     } else if !failed {
         conditions.clear(BoardCondition::JournalFailed);
     } else {
@@ -119,9 +120,14 @@ mod tests {
 
     #[test]
     fn a_modules_limits_become_hundredths_of_dbm_and_disordered_ones_none() {
-        let ordered = ReceiveLimits { low_alarm: 1_995, low_warning: 3_162, high_warning: 158_489, high_alarm: 200_000 };
-        let expected =
-            OpticsLimits { low_alarm_cdbm: -2700, low_warning_cdbm: -2500, high_warning_cdbm: -800, high_alarm_cdbm: -699 };
+        let ordered =
+            ReceiveLimits { low_alarm: 1_995, low_warning: 3_162, high_warning: 158_489, high_alarm: 200_000 };
+        let expected = OpticsLimits {
+            low_alarm_cdbm: -2700,
+            low_warning_cdbm: -2500,
+            high_warning_cdbm: -800,
+            high_alarm_cdbm: -699,
+        };
         assert_eq!(limits_of(&optics(&module(Some(ordered)))), Some(expected));
         for bad in [
             ReceiveLimits { low_alarm: 0, ..ordered },
