@@ -436,24 +436,24 @@ impl<S: Sink> Task<S> {
 
     /// Finish what is under way; whatever is not is the board's to send again.
     async fn finish(mut self) {
-        if let Some(keeping) = self.keeping.take() {
-            // Not acknowledged: the next run sees that it is known.
-            let _ = keeping.await;
-        }
-        if let Some(saying) = self.saying.take()
-            && saying.await.is_ok()
-        {
+        // Together: one may hold what another waits for. What is kept here is not acknowledged; the next run knows it.
+        let (_, _, said, stored) = tokio::join!(
+            rest(self.keeping.take()),
+            rest(self.tidying.take()),
+            rest(self.saying.take()),
+            rest(self.storing.take()),
+        );
+        if let Some(Ok(())) = said {
             self.unsaid.pop_front();
+        }
+        if let Some(stored) = stored {
+            self.stored(stored);
         }
         while let Some(said) = self.unsaid.pop_front() {
             if let Err(error) = self.keeper.events(vec![said.record], said.note).await {
                 tracing::warn!(%error, "an event of the board could not be kept");
                 break;
             }
-        }
-        if let Some(storing) = self.storing.take() {
-            let stored = storing.await;
-            self.stored(stored);
         }
         self.blocks.extend(self.readings.close());
         while let Some(block) = self.blocks.pop_front() {
@@ -495,5 +495,13 @@ async fn ended<T>(work: &mut Option<Work<T>>) -> T {
             value
         }
         None => pending().await,
+    }
+}
+
+/// The end of a work, if there is one.
+async fn rest<T>(work: Option<Work<T>>) -> Option<T> {
+    match work {
+        Some(running) => Some(running.await),
+        None => None,
     }
 }
