@@ -42,10 +42,13 @@ pub struct Plug {
     task: tokio::task::JoinHandle<()>,
     raw: pipe::Sender,
     board: FakeBoard,
+    link: PathBuf,
 }
 
 impl Drop for Plug {
     fn drop(&mut self) {
+        // First, as the system does: the terminal's name is another test's soon.
+        let _ = std::fs::remove_file(&self.link);
         self.task.abort();
     }
 }
@@ -121,7 +124,6 @@ impl FakeBoard {
         let mut reader = pipe::Receiver::from_owned_fd_unchecked(master).unwrap();
         let mut writer = pipe::Sender::from_owned_fd_unchecked(other.try_clone().unwrap()).unwrap();
         let raw = pipe::Sender::from_owned_fd_unchecked(other).unwrap();
-        let _ = std::fs::remove_file(link);
         std::os::unix::fs::symlink(&name, link).unwrap();
         let board = self.clone();
         let task = tokio::spawn(async move {
@@ -143,7 +145,7 @@ impl FakeBoard {
                 }
             }
         });
-        Plug { task, raw, board: self.clone() }
+        Plug { task, raw, board: self.clone(), link: link.to_owned() }
     }
 
     /// Ten times as fast as a real one.
