@@ -606,6 +606,15 @@ async fn a_board_that_is_pulled_out_and_one_in_its_boot_loader_are_told() {
     std::fs::write(device.join("idVendor"), "2e8a\n").unwrap();
     std::fs::write(device.join("idProduct"), "0003\n").unwrap();
     run.until_condition(BoardCondition::BootLoader).await;
+    std::fs::remove_dir_all(&device).unwrap();
+    // However long it was away.
+    board.inside(|inside| inside.hello.greeted = false);
+    board.press(0, 1, 0);
+    let returned = node.clock.now();
+    let _plug = board.plug(&node.port());
+    board.until_acknowledged().await;
+    let took = node.clock.now().since(returned);
+    assert!(took < Duration::from_secs(2), "{took:?}: a second, and a loaded machine's second");
     run.stop().await;
 }
 
@@ -627,7 +636,8 @@ async fn the_monitor_prints_what_the_board_says_and_takes_nothing_away() {
     assert_eq!(board.inside(|inside| inside.waiting.len()), 1);
     let mut run = node.start().await;
     run.until_status("the port", |status| status.board.is_some()).await;
-    let error = monitor::run(&port, |_| true).await.unwrap_err();
+    let refused = tokio::time::timeout(fake::DEADLINE, monitor::run(&port, |_| true)).await;
+    let error = refused.unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ResourceBusy);
     run.stop().await;
 }
