@@ -193,12 +193,18 @@ fn check(path: &Path) -> Result<(), Failure> {
     out(&format!("{}: good (node {})\n", path.display(), config.node))
 }
 
+/// Out of line: it is large, and built in two places.
+#[inline(never)]
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
+}
+
 fn run_agent(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
     // A log that cannot be written (its disk is full too) must not matter: to say so on standard error would panic.
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr);
     log.log_internal_errors(false).init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
@@ -212,7 +218,7 @@ fn run_agent(path: &Path) -> Result<(), Failure> {
     })
 }
 
-fn ask(path: &Path) -> Result<status::Status, Failure> {
+fn ask(path: &Path) -> Result<status::Status<serde_json::Value>, Failure> {
     let socket = status::socket_path(&load(path)?.state_directory);
     status::ask(&socket).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -246,7 +252,7 @@ fn monitor(port: Option<PathBuf>, config: &Path) -> Result<(), Failure> {
             })?
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    let runtime = runtime()?;
     let mut printed = Ok(());
     let watched = runtime.block_on(monitor::run(&port, |line| {
         printed = writeln!(io::stdout(), "{line}");

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::sources::board::status::BoardStatus;
+use serde_json::Value;
+
 use crate::spool::Report;
 use crate::status::Status;
 
@@ -26,7 +27,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// What a running agent says.
-pub fn status(status: &Status) -> String {
+pub fn status(status: &Status<Value>) -> String {
     let mut text = String::new();
     let link = &status.uplink;
     // Writing into a String cannot fail.
@@ -70,55 +71,66 @@ pub fn status(status: &Status) -> String {
 }
 
 /// The board in two lines.
-fn board_head(status: &BoardStatus) -> String {
+fn board_head(status: &Value) -> String {
     let mut text = String::new();
-    let condition = status.condition.as_deref().unwrap_or("not heard yet").replace('_', " ");
-    let port = status.port.as_deref().unwrap_or("no port");
-    let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", status.detail) };
+    let condition = status["condition"].as_str().unwrap_or("not heard yet").replace('_', " ");
+    let port = status["port"].as_str().unwrap_or("no port");
+    let detail = status["detail"].as_str().filter(|detail| !detail.is_empty());
+    let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
     let _ = writeln!(text, "board     {condition} ({port}){detail}");
-    if let Some(board) = &status.board {
-        let heard = status.heard_ms.map_or_else(|| "never".to_string(), |ms| format!("{} ago", age(ms / 1_000)));
-        let _ = writeln!(text, "          {}, serial {}, last heard {heard}", board.version, board.serial);
+    if let Some(board) = status["board"].as_object() {
+        let heard = status["heard_ms"].as_u64();
+        let heard = heard.map_or_else(|| "never".to_string(), |ms| format!("{} ago", age(ms / 1_000)));
+        let _ = writeln!(
+            text,
+            "          {}, serial {}, last heard {heard}",
+            plain(&board["version"]),
+            plain(&board["serial"])
+        );
     }
-    if let Some(why) = &status.refused {
+    if let Some(why) = status["refused"].as_str() {
         let _ = writeln!(text, "REFUSED   what the board counts cannot be kept and stays there: {why}");
     }
     text
 }
 
-/// What a running agent says of its board.
-pub fn board(status: &BoardStatus) -> String {
+/// What a running agent says of its board ([`crate::sources::board::status::BoardStatus`]).
+pub fn board(status: &Value) -> String {
     let mut text = board_head(status);
-    if let Some(board) = &status.board {
-        let up = age(board.uptime_ms / 1_000);
-        let _ = writeln!(
-            text,
-            "start     number {}, {}, up {up} at its last hello",
-            board.boot,
-            board.reset.replace('_', " ")
-        );
-        let configured = if board.configured { "as configured" } else { "NOT AS CONFIGURED YET" };
+    let board = &status["board"];
+    if board.is_object() {
+        let up = age(board["uptime_ms"].as_u64().unwrap_or_default() / 1_000);
+        let reset = plain(&board["reset"]).replace('_', " ");
+        let _ = writeln!(text, "start     number {}, {reset}, up {up} at its last hello", plain(&board["boot"]));
+        let configured = if board["configured"] == true { "as configured" } else { "NOT AS CONFIGURED YET" };
         let _ = writeln!(text, "settings  {configured}");
-        let (dropped, refused) = (board.events_dropped, board.frames_refused);
+        let (here, there) = (plain(&status["frames_refused"]), plain(&board["frames_refused"]));
+        let (dropped, lost) = (plain(&board["events_dropped"]), plain(&status["events_lost"]));
         let _ = writeln!(
             text,
-            "faults    {} frames refused here, {refused} there; {dropped} events dropped there, {} here",
-            status.frames_refused, status.events_lost
+            "faults    {here} frames refused here, {there} there; {dropped} events dropped there, {lost} here"
         );
     }
-    if !status.desks.is_empty() {
+    let rows = |name: &str| status[name].as_array().into_iter().flatten();
+    if rows("desks").next().is_some() {
         let _ = writeln!(text, "\n{:<8}{:<24}{:>10}{:>10}", "button", "desk", "short", "long");
     }
-    for desk in &status.desks {
-        let _ = writeln!(text, "{:<8}{:<24}{:>10}{:>10}", desk.button, desk.name, desk.short, desk.long);
+    for desk in rows("desks") {
+        let [button, name, short, long] = ["button", "name", "short", "long"].map(|key| plain(&desk[key]));
+        let _ = writeln!(text, "{button:<8}{name:<24}{short:>10}{long:>10}");
     }
-    if !status.readings.is_empty() {
+    if rows("readings").next().is_some() {
         let _ = writeln!(text, "\n{:<24}{:>18}", "measured", "value");
     }
-    for reading in &status.readings {
-        let _ = writeln!(text, "{:<24}{:>18}", reading.metric, reading.value);
+    for reading in rows("readings") {
+        let _ = writeln!(text, "{:<24}{:>18}", plain(&reading["metric"]), plain(&reading["value"]));
     }
     text
+}
+
+/// A value without JSON's quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What a spool's folder holds.
@@ -158,7 +170,7 @@ pub fn spool(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::board::status::{BoardLine, DeskLine, ReadingLine};
+    use crate::sources::board::status::{BoardLine, BoardStatus, DeskLine, ReadingLine};
     use crate::status::{Link, StreamLine};
 
     #[test]
@@ -226,7 +238,7 @@ mod tests {
             events_lost: 0,
             refused: Some("the service buffer is full".to_string()),
         };
-        let text = board(&status);
+        let text = board(&serde_json::to_value(&status).unwrap());
         for part in [
             "board     journal damaged (/dev/ttyACM0): its totals began again",
             "0.1.0 pico, serial e66038b713, last heard 2 s ago",
@@ -239,6 +251,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
-        assert!(board(&BoardStatus::default()).starts_with("board     not heard yet (no port)"));
+        let nothing = serde_json::to_value(BoardStatus::default()).unwrap();
+        assert!(board(&nothing).starts_with("board     not heard yet (no port)"));
     }
 }

@@ -153,7 +153,9 @@ impl<S: Sink> Keeper<S> {
                         impossible.push(format!("button {button}: {} {press} presses at once", total - last));
                     }
                 }
-                Step::TooManySources => tracing::error!(?counter, "too many counters are known; one does not count"),
+                Step::TooManySources => {
+                    tracing::error!(source = counter.source, "too many counters are known; one does not count")
+                }
                 Step::Unchanged | Step::Repeat(_) | Step::KeyReused => {}
             }
         }
@@ -228,7 +230,11 @@ impl<S: Sink> Keeper<S> {
     /// The records of a difference, by what the button's presses mean.
     fn records(&self, counter: &Counter, intended: &Intended) -> Vec<ServiceRecord> {
         let Some(desk) = self.desks.iter().find(|desk| desk.button == counter.button) else {
-            tracing::warn!(?counter, presses = intended.delta, "presses of a button that is not configured any more");
+            tracing::warn!(
+                source = counter.source,
+                presses = intended.delta,
+                "presses of a button that is not configured any more"
+            );
             return Vec::new();
         };
         let record = |key: Label, body| ServiceRecord {

@@ -268,7 +268,7 @@ impl<S: Sink> Task<S> {
             }
             // Nothing is lost by what is not sent: the board repeats what is not acknowledged.
             Ok(_) => {}
-            Err(error) => tracing::error!(%error, ?message, "a message to the board cannot be written"),
+            Err(error) => tracing::error!(%error, kind = message.kind(), "a message to the board cannot be written"),
         }
     }
 

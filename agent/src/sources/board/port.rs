@@ -53,16 +53,13 @@ impl Machine {
 
     /// The first USB serial device of the vendor, by name, so that the choice among several stays the same.
     fn usb_port(&self) -> Option<PathBuf> {
-        let mut names: Vec<String> = names(&self.sys.join("class/tty"))
-            .filter(|name| name.starts_with("ttyACM") || name.starts_with("ttyUSB"))
-            .collect();
-        names.sort();
+        let terminals = self.sys.join("class/tty");
         let is_ours = |name: &String| {
             // The terminal's device is an interface of the USB device, which has the ids.
-            let device = self.sys.join("class/tty").join(name).join("device/..");
-            is(&device, "idVendor", USB_VENDOR)
+            let device = terminals.join(name).join("device/..");
+            (name.starts_with("ttyACM") || name.starts_with("ttyUSB")) && is(&device, "idVendor", USB_VENDOR)
         };
-        names.into_iter().find(is_ours).map(|name| self.dev.join(name))
+        names(&terminals).filter(is_ours).min().map(|name| self.dev.join(name))
     }
 
     /// Whether a board waits in its boot loader.

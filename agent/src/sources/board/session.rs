@@ -549,8 +549,8 @@ impl Session {
         let serial = self.board.as_ref().map(|board| board.serial.clone());
         let serial = serial.or_else(|| self.known.serials().pop().map(|serial| Label::clipped(&serial)));
         match condition {
-            BoardCondition::Good => tracing::info!(?serial, "the board is good"),
-            _ => tracing::warn!(?serial, %condition, detail, "the board's condition changed"),
+            BoardCondition::Good => tracing::info!("the board is good"),
+            _ => tracing::warn!(%condition, detail, "the board's condition changed"),
         }
         let body = EventBody::Board { serial, condition, detail: Text::clipped(detail) };
         let note = Note::Condition(condition.number());

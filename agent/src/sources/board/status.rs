@@ -1,9 +1,9 @@
 //! What the agent shows of its board on site.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The board, for `simpul-agent status` and `simpul-agent board status`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct BoardStatus {
     /// Its port; nothing: not found.
     pub port: Option<String>,
@@ -28,7 +28,7 @@ pub struct BoardStatus {
 }
 
 /// Who the board is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BoardLine {
     /// Serial.
     pub serial: String,
@@ -49,7 +49,7 @@ pub struct BoardLine {
 }
 
 /// A measurement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReadingLine {
     /// What.
     pub metric: String,
@@ -58,7 +58,7 @@ pub struct ReadingLine {
 }
 
 /// A desk's totals since its board was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeskLine {
     /// The button, from 1.
     pub button: u8,
