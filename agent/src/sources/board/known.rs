@@ -39,7 +39,7 @@ pub(super) struct Known {
     /// The one that started last comes last.
     boards: Vec<KnownBoard>,
     gasp: Option<(u32, u64)>,
-    /// What was told of each cage, encoded.
+    /// What was told of each cage.
     cages: [Option<String>; CAGES],
     /// Number of the condition that was told last.
     condition: Option<u8>,

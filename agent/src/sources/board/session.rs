@@ -399,7 +399,7 @@ impl Session {
 
     fn module(&mut self, now: Stamp, module: &Module, actions: &mut Vec<Action>) {
         let body = translate::optics(module);
-        let told = translate::fingerprint(&body);
+        let told = translate::fingerprint(module);
         let cage = usize::from(module.cage);
         if self.known.is_told_cage(cage, &told) {
             return;
