@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
+use embedded_hal::delay::DelayNs;
 
 use crate::mmio::Register;
 
@@ -74,6 +75,17 @@ pub fn now_ms() -> u64 {
         if MILLISECONDS_HIGH.load(Ordering::Relaxed) == high {
             return (u64::from(high) << 32) | u64::from(low);
         }
+    }
+}
+
+/// Waits by counting the core's cycles: at least as long as asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Delay;
+
+impl DelayNs for Delay {
+    fn delay_ns(&mut self, ns: u32) {
+        const NS_PER_CYCLE: u32 = 1_000_000_000 / CORE_HZ;
+        cortex_m::asm::delay(ns.div_ceil(NS_PER_CYCLE));
     }
 }
 

@@ -16,12 +16,14 @@ const DIGITAL: usize = 0x51C;
 #[derive(Debug, Clone, Copy)]
 pub struct Port(usize);
 
-/// Port A: UART0, tamper, supply.
+/// Port A: UART0, lid, supply.
 pub const PORT_A: Port = Port(0x4000_4000);
 /// Port B: relay, I2C0.
 pub const PORT_B: Port = Port(0x4000_5000);
 /// Port D: the buttons.
 pub const PORT_D: Port = Port(0x4000_7000);
+/// Port F: the status light.
+pub const PORT_F: Port = Port(0x4002_5000);
 
 impl Port {
     fn register(self, offset: usize) -> Register {
@@ -34,12 +36,23 @@ impl Port {
         self.register(4 << pin)
     }
 
-    /// Pin 0 to 7 as an input that rests low.
+    /// Pin 0 to 7 as an input that rests low, as all lines of the emulator do.
     pub fn input(self, pin: u8) -> Input {
+        self.read_from(pin, false)
+    }
+
+    /// The same, read the other way round: the firmware has buttons to ground and mains as a high level, and on this
+    /// board both rest low. So an emulated board that nobody touches has free buttons, and mains, also right after a
+    /// reset, which lowers all lines.
+    pub fn inverted_input(self, pin: u8) -> Input {
+        self.read_from(pin, true)
+    }
+
+    fn read_from(self, pin: u8, inverted: bool) -> Input {
         self.register(DIRECTION).clear(1 << pin);
         self.register(PULL_DOWN).set(1 << pin);
         self.register(DIGITAL).set(1 << pin);
-        Input { data: self.pin(pin) }
+        Input { data: self.pin(pin), inverted }
     }
 
     /// Pin 0 to 7 as an output, low.
@@ -63,6 +76,7 @@ impl Port {
 #[derive(Debug)]
 pub struct Input {
     data: Register,
+    inverted: bool,
 }
 
 impl ErrorType for Input {
@@ -71,11 +85,11 @@ impl ErrorType for Input {
 
 impl InputPin for Input {
     fn is_high(&mut self) -> Result<bool, Infallible> {
-        Ok(self.data.read() != 0)
+        Ok((self.data.read() != 0) != self.inverted)
     }
 
     fn is_low(&mut self) -> Result<bool, Infallible> {
-        Ok(self.data.read() == 0)
+        self.is_high().map(|high| !high)
     }
 }
 

@@ -6,6 +6,7 @@
 use core::panic::PanicInfo;
 
 use cortex_m::peripheral::SCB;
+use simpul_firmware::runtime::Watchdog;
 use simpul_wire::board::ResetReason;
 
 use crate::clock::CORE_HZ;
@@ -41,17 +42,25 @@ pub fn reason() -> ResetReason {
     }
 }
 
-/// Begin to watch.
-pub fn watch() {
-    CLOCK_GATE_0.set(GATE_WATCHDOG);
-    WATCHDOG_LOAD.write(CORE_HZ * COUNTDOWN_S);
-    WATCHDOG_CONTROL.write(INTERRUPT_AND_RESET);
+/// The watchdog, running.
+#[derive(Debug)]
+pub struct Dog(());
+
+impl Dog {
+    /// Begin to watch.
+    pub fn start() -> Self {
+        CLOCK_GATE_0.set(GATE_WATCHDOG);
+        WATCHDOG_LOAD.write(CORE_HZ * COUNTDOWN_S);
+        WATCHDOG_CONTROL.write(INTERRUPT_AND_RESET);
+        Dog(())
+    }
 }
 
-/// The loop has come round.
-pub fn still_alive() {
-    // Any write ends the first countdown's interrupt and loads the counter again.
-    WATCHDOG_CLEAR.write(0);
+impl Watchdog for Dog {
+    fn feed(&mut self) {
+        // Any write ends the first countdown's interrupt and loads the counter again.
+        WATCHDOG_CLEAR.write(0);
+    }
 }
 
 /// Start anew.

@@ -2,12 +2,17 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use simpul_firmware::runtime::Line;
+
 use crate::clock::CORE_HZ;
 use crate::gpio::PORT_A;
 use crate::mmio::Register;
 
 /// Its interrupt's number.
 pub const INTERRUPT: i16 = 5;
+
+/// NVIC_ISER0: interrupts 0 to 31.
+const INTERRUPTS_ENABLE: Register = Register::at(0xE000_E100);
 
 const DATA: Register = Register::at(0x4000_C000);
 const FLAGS: Register = Register::at(0x4000_C018);
@@ -46,7 +51,7 @@ static READ: AtomicU32 = AtomicU32::new(0);
 pub struct Uart(());
 
 impl Uart {
-    /// Open the port and listen; the interrupt is the caller's to unmask.
+    /// Open the port and listen.
     pub fn start() -> Self {
         PORT_A.alternate(0b11, 0);
         CONTROL.write(0);
@@ -55,11 +60,15 @@ impl Uart {
         LINE_CONTROL.write(EIGHT_BITS_WITH_FIFO);
         INTERRUPT_MASK.write(RECEIVED);
         CONTROL.write(ENABLE);
+        // An interrupt is let through by writing its bit; others stay as they are (ARMv7-M B3.4.4).
+        INTERRUPTS_ENABLE.write(1 << INTERRUPT);
         Uart(())
     }
 
-    /// The next received byte.
-    pub fn read_byte(&mut self) -> Option<u8> {
+}
+
+impl Line for Uart {
+    fn receive(&mut self) -> Option<u8> {
         let read = READ.load(Ordering::Relaxed);
         if read == WRITTEN.load(Ordering::Acquire) {
             return None;
@@ -69,13 +78,16 @@ impl Uart {
         Some(byte)
     }
 
-    /// Send a byte if there is room in the FIFO; never waits.
-    pub fn write_byte(&mut self, byte: u8) -> bool {
-        let room = FLAGS.read() & SENDER_FULL == 0;
-        if room {
-            DATA.write(u32::from(byte));
+    fn transmit(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        for byte in bytes {
+            if FLAGS.read() & SENDER_FULL != 0 {
+                break;
+            }
+            DATA.write(u32::from(*byte));
+            taken += 1;
         }
-        room
+        taken
     }
 }
 
