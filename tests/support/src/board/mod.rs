@@ -185,7 +185,8 @@ impl EmulatedBoard {
         &self.options.directory
     }
 
-    /// What QEMU said since the last start: nothing, if all is well.
+    /// What QEMU said since the last start: where the terminal is, and what it misses of the machine (a network, a watchdog's
+    /// first period).
     pub fn log(&self) -> String {
         self.running.as_ref().map(|running| running.process.log_text()).unwrap_or_default()
     }
