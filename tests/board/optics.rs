@@ -28,8 +28,7 @@ fn dbm(value: Measured) -> f64 {
 async fn light_that_fades_is_measured_while_it_fades() {
     let (_folder, board) = board(Some(Module::gpon(-18.0))).await;
     let (mut peer, _) = Peer::linked(&board).await;
-    let FromBoard::Module(module) =
-        peer.until("the module", |message| matches!(message, FromBoard::Module(_))).await
+    let FromBoard::Module(module) = peer.until("the module", |message| matches!(message, FromBoard::Module(_))).await
     else {
         unreachable!()
     };

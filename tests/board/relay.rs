@@ -16,9 +16,8 @@ async fn outcome(peer: &mut Peer, id: [u8; 16]) -> RelayOutcome {
 
 async fn energised(board: &EmulatedBoard, wanted: bool) {
     let what = format!("the relay to be {wanted}");
-    let seen = wait::until(&what, WAIT_MAX, || async {
-        (board.relay_energised().await.unwrap() == wanted).then_some(())
-    });
+    let seen =
+        wait::until(&what, WAIT_MAX, || async { (board.relay_energised().await.unwrap() == wanted).then_some(()) });
     seen.await.unwrap();
 }
 

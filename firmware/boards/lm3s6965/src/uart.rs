@@ -64,7 +64,6 @@ impl Uart {
         INTERRUPTS_ENABLE.write(1 << INTERRUPT);
         Uart(())
     }
-
 }
 
 impl Line for Uart {

@@ -28,7 +28,8 @@ pub(super) async fn write(qmp: &mut Qmp, qtest: &mut Qtest, device: u8, at: u8, 
     for _ in 0..TRIES_MAX {
         qmp.execute("stop").await?;
         let status = qtest.read(CONTROL).await?;
-        let written = if status & BUS_BUSY == 0 { Some(transfer(qtest, status, device, at, bytes).await) } else { None };
+        let written =
+            if status & BUS_BUSY == 0 { Some(transfer(qtest, status, device, at, bytes).await) } else { None };
         qmp.execute("cont").await?;
         if let Some(written) = written {
             return written;

@@ -19,7 +19,8 @@ struct Lines(BufReader<UnixStream>);
 
 impl Lines {
     async fn connect(path: &Path) -> anyhow::Result<Lines> {
-        let stream = UnixStream::connect(path).await.with_context(|| format!("cannot connect to {}", path.display()))?;
+        let stream =
+            UnixStream::connect(path).await.with_context(|| format!("cannot connect to {}", path.display()))?;
         Ok(Lines(BufReader::new(stream)))
     }
 

@@ -77,6 +77,7 @@ fn uptime_address(elf: &Path) -> anyhow::Result<u32> {
     let bytes = std::fs::read(elf)?;
     let file = object::File::parse(bytes.as_slice())?;
     let symbol = file.symbols().find(|symbol| symbol.name().is_ok_and(|name| name.contains(UPTIME_SYMBOL)));
-    let symbol = symbol.with_context(|| format!("no symbol {UPTIME_SYMBOL}: the rig reads the board's time from it"))?;
+    let symbol =
+        symbol.with_context(|| format!("no symbol {UPTIME_SYMBOL}: the rig reads the board's time from it"))?;
     u32::try_from(symbol.address()).context("an address of more than 32 bits")
 }

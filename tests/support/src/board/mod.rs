@@ -120,7 +120,8 @@ impl EmulatedBoard {
         launch = launch.argument("-S").argument("-kernel").argument(image.path.to_string_lossy());
         launch = launch.argument("-serial").argument("pty");
         launch = launch.argument("-qmp").argument(listening(&qmp_path));
-        launch = launch.argument("-qtest").argument(listening(&qtest_path)).argument("-qtest-log").argument("/dev/null");
+        launch =
+            launch.argument("-qtest").argument(listening(&qtest_path)).argument("-qtest-log").argument("/dev/null");
         for (name, (address, bytes)) in self.parts()? {
             launch = launch
                 .argument("-drive")
@@ -227,12 +228,13 @@ impl EmulatedBoard {
     /// for 100 ms sees nothing of what happened in them.
     pub async fn let_pass(&self, ms: u32) -> anyhow::Result<()> {
         let from = self.uptime_ms().await?;
-        let passed = wait::until("the board's clock to go on", STANDSTILL_MAX + Duration::from_millis(ms.into()), || async {
-            match self.uptime_ms().await {
-                Ok(now) => (now.wrapping_sub(from) >= ms).then_some(Ok(())),
-                Err(error) => Some(Err(error)),
-            }
-        });
+        let passed =
+            wait::until("the board's clock to go on", STANDSTILL_MAX + Duration::from_millis(ms.into()), || async {
+                match self.uptime_ms().await {
+                    Ok(now) => (now.wrapping_sub(from) >= ms).then_some(Ok(())),
+                    Err(error) => Some(Err(error)),
+                }
+            });
         passed.await?
     }
 
