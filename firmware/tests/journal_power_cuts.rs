@@ -70,7 +70,7 @@ fn history<B: Bench>(seed: u64) -> usize {
     let mut acknowledged = None;
     for _ in 0..rng.random_range(0..12) {
         let payload = rng.random();
-        journal.write(&payload).unwrap();
+        assert_eq!(journal.write(&payload), Ok(()));
         acknowledged = Some(payload);
     }
     let mut cuts = 0;
@@ -78,7 +78,7 @@ fn history<B: Bench>(seed: u64) -> usize {
         let allowed = Allowed { acknowledged, under_way: rng.random() };
         let mut bytes = shared.borrow().bytes.clone();
         shared.borrow_mut().log.clear();
-        journal.write(&allowed.under_way).unwrap();
+        assert_eq!(journal.write(&allowed.under_way), Ok(()));
         let log = std::mem::take(&mut shared.borrow_mut().log);
         // A cut to go on from: each is equally likely, without keeping them all.
         let mut picked = Vec::new();

@@ -1,7 +1,7 @@
 //! SFP modules by SFF-8472 (rev 12.4): who they are (page A0h, bus address 0x50) and what they measure (A2h, 0x51).
-//! This file reads and checks; [`convert`] turns bytes into quantities.
+//! This file reads and checks; `convert` turns bytes into quantities.
 //!
-//! Pages go by in pieces of [`PIECE_BYTES`] and only what is needed stays, for a page is 1/32 of the board's memory. A2h
+//! Pages go by in pieces of 32 bytes and only what is needed stays, for a page is 1/32 of the board's memory. A2h
 //! is touched only if A0h says that it is there: some modules without it hold the bus when they are asked.
 
 mod convert;
