@@ -4,10 +4,10 @@
 //! # Shape
 //!
 //! ```text
-//! pins, ADC, I2C --Inputs--> core: desks, supply, tamper, relay, outbox --Outputs--> relay pin, UART, journal
+//! pins, ADC, I2C --Inputs--> node: desks, supply, tamper, relay, outbox --Outputs--> relay pin, UART, journal
 //! ```
 //!
-//! - `core`: `step(now_ms, inputs) -> outputs`, pure, bounded work a step, no clock and no pins. Everything that a
+//! - `node`: `step(now_ms, inputs) -> outputs`, pure, bounded work a step, no clock and no pins. Everything that a
 //!   test of the whole firmware needs is in there.
 //! - `runtime`: the thin loop around it, generic over `embedded-hal` and `embedded-io`: reads pins, runs the drivers,
 //!   writes the journal, feeds bytes.
@@ -22,3 +22,20 @@
 //! frame that is being sent.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod desks;
+pub mod kept;
+pub mod light;
+pub mod node;
+pub mod outbox;
+pub mod relay;
+pub mod runtime;
+pub mod sampling;
+pub mod supply;
+pub mod tamper;
+
+/// The time at which something is due that is not due at all.
+pub const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+extern crate std;
