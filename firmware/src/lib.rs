@@ -24,6 +24,8 @@
 #![forbid(unsafe_code)]
 
 pub mod desks;
+pub mod drivers;
+pub mod journal;
 pub mod kept;
 pub mod light;
 pub mod node;
