@@ -56,6 +56,8 @@ export class Chip {
         const next = clock.nanosToNextAlarm;
         if (!clock.nextAlarm) throw new Error("the image sleeps for ever");
         clock.tick(Math.min(next, end - clock.nanos));
+        // rp2040js wakes by itself for the peripherals' interrupts only, not for SysTick.
+        if (chip.core.interruptsUpdated && chip.core.checkForInterrupts()) chip.core.waiting = false;
       } else {
         clock.tick((chip.core.executeInstruction() * 1e9) / chip.clkSys);
       }
@@ -94,6 +96,13 @@ export class Chip {
     };
     this.watchdog = watchdog;
     answerUniqueId(peripherals[0x18000], flash);
+    // SysTick: a cleared counter loads its reload value, not 2^24.
+    const { ppb } = this.chip;
+    const write = ppb.writeUint32.bind(ppb);
+    ppb.writeUint32 = (offset, value) => {
+      if (offset === 0x18) ppb.systickTimer.set(ppb.systickReload);
+      else write(offset, value);
+    };
   }
 
   /** rp2040js sends in no time and forgets overruns; the line does not. */

@@ -1,9 +1,11 @@
 //! Clocks: 48 MHz for everything, a 64-bit time, and a tick that wakes the loop.
 
+use cortex_m::Peripherals;
 use cortex_m::peripheral::syst::SystClkSource;
 use embassy_rp::clocks::{ClockConfig, SysClkSrc, clk_sys_freq};
 use embassy_rp::config::Config;
 use embassy_rp::pac::TIMER;
+use embedded_hal::delay::DelayNs;
 
 /// The loop runs at least this often: a press is debounced over 20 ms, and the UART's 32 bytes last for 2.8.
 const TICK_MS: u32 = 1;
@@ -40,14 +42,27 @@ pub fn now_ms() -> u64 {
 }
 
 /// Begin to wake the loop each [`TICK_MS`]; until then a `wfi` may never return.
-pub fn start_tick(mut systick: cortex_m::peripheral::SYST) {
-    systick.set_clock_source(SystClkSource::Core);
-    systick.set_reload(clk_sys_freq() / 1_000 * TICK_MS - 1);
-    systick.clear_current();
-    systick.enable_interrupt();
-    systick.enable_counter();
+pub fn start_tick() {
+    // Taken here and nowhere else.
+    if let Some(core) = Peripherals::take() {
+        let mut tick = core.SYST;
+        tick.set_clock_source(SystClkSource::Core);
+        tick.set_reload(clk_sys_freq() / 1_000 * TICK_MS - 1);
+        tick.clear_current();
+        tick.enable_interrupt();
+        tick.enable_counter();
+    }
 }
 
 /// Nothing to do: it woke the core.
 #[cortex_m_rt::exception]
 fn SysTick() {}
+
+/// Busy waiting, at least as long as asked.
+pub struct Delay;
+
+impl DelayNs for Delay {
+    fn delay_ns(&mut self, ns: u32) {
+        cortex_m::asm::delay(clk_sys_freq() / 1_000_000 * ns.div_ceil(1_000));
+    }
+}

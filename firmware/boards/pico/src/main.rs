@@ -1,41 +1,90 @@
+//! The I/O board to buy: a Raspberry Pi Pico (RP2040). This file says which pin is what; docs/board.md draws it.
+//!
+//! Pins, clocks and shims only: what the board does is `simpul_firmware`. `unsafe` is in here alone, and only to switch
+//! the UART's interrupt on.
 #![no_std]
 #![no_main]
-//! bring-up
+
 mod clock;
+mod journal;
+mod optics;
+mod reset;
+mod two_wire;
 mod uart;
-use embassy_rp::flash::Flash;
+mod voltage;
+
 use embassy_rp::gpio::{Input, Level, Output, Pull};
-use embassy_rp::watchdog::Watchdog;
-use embassy_time::Duration;
+use simpul_firmware::node::Start;
+use simpul_firmware::runtime::{Parts, Runtime};
+use simpul_wire::board::Hardware;
+
+use optics::Cages;
+use reset::Dog;
+use two_wire::TwoWire;
+use uart::Uart;
+use voltage::Voltages;
+
+/// Of this crate, for the hello.
+const FIRMWARE: [u8; 3] = [
+    number(env!("CARGO_PKG_VERSION_MAJOR")),
+    number(env!("CARGO_PKG_VERSION_MINOR")),
+    number(env!("CARGO_PKG_VERSION_PATCH")),
+];
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let p = embassy_rp::init(clock::config());
-    let mut watchdog = Watchdog::new(p.WATCHDOG);
-    watchdog.start(Duration::from_secs(8));
-    let mut flash = Flash::<_, _, { 2 << 20 }>::new_blocking(p.FLASH);
-    let mut serial = [0; 8];
-    let _ = flash.blocking_unique_id(&mut serial);
-    let mut led = Output::new(p.PIN_25, Level::Low);
-    let button = Input::new(p.PIN_2, Pull::Up);
-    let mut uart = uart::Uart::new(p.UART0, p.PIN_0, p.PIN_1);
-    clock::start_tick(cortex_m::Peripherals::take().unwrap().SYST);
-    let mut next = 0;
+    let reset = reset::reason();
+    let chip = embassy_rp::init(clock::config());
+    let watchdog = Dog::start(chip.WATCHDOG);
+    let opened = journal::open(chip.FLASH);
+    let start = Start {
+        hardware: Hardware::Pico,
+        firmware: FIRMWARE,
+        serial: opened.serial,
+        reset,
+        journal: opened.state,
+        kept: opened.kept,
+    };
+    let parts = Parts {
+        buttons: [
+            Input::new(chip.PIN_2, Pull::Up),
+            Input::new(chip.PIN_3, Pull::Up),
+            Input::new(chip.PIN_4, Pull::Up),
+            Input::new(chip.PIN_5, Pull::Up),
+            Input::new(chip.PIN_6, Pull::Up),
+            Input::new(chip.PIN_7, Pull::Up),
+            Input::new(chip.PIN_8, Pull::Up),
+            Input::new(chip.PIN_9, Pull::Up),
+        ],
+        tamper: Input::new(chip.PIN_10, Pull::Up),
+        // An unwired comparator says that mains are there.
+        power_good: Input::new(chip.PIN_11, Pull::Up),
+        relay: Output::new(chip.PIN_12, Level::Low),
+        light: Output::new(chip.PIN_25, Level::Low),
+        line: Uart::new(chip.UART0, chip.PIN_0, chip.PIN_1),
+        measure: Voltages::new(chip.ADC, chip.PIN_26, chip.PIN_27),
+        journal: opened.journal,
+        optics: Cages::new([
+            TwoWire::new(chip.PIN_16.into(), chip.PIN_17.into()),
+            TwoWire::new(chip.PIN_18.into(), chip.PIN_19.into()),
+        ]),
+        watchdog,
+    };
+    let mut runtime = Runtime::new(clock::now_ms(), start, parts);
+    clock::start_tick();
     loop {
-        watchdog.feed(Duration::from_secs(8));
-        let now = clock::now_ms();
-        if now >= next {
-            next = now + 1000;
-            led.toggle();
-            for b in serial { uart.write_byte(b); }
-            uart.write_byte(button.is_low() as u8);
+        let due_ms = runtime.poll(clock::now_ms());
+        // Pins have no interrupt: each tick looks at them. Nothing is nearer than a tick but more work.
+        if due_ms > clock::now_ms() {
+            cortex_m::asm::wfi();
         }
-        while let Some(b) = uart.read_byte() { uart.write_byte(b); }
-        cortex_m::asm::wfi();
     }
 }
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    loop { cortex_m::asm::nop(); }
+/// A version's number from its text.
+const fn number(text: &str) -> u8 {
+    match u8::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("a version's numbers are below 256"),
+    }
 }
