@@ -1,7 +1,7 @@
 //! `cargo xtask firmware`: the boards' images, and whether each keeps to its budget of flash and memory.
 //!
 //! The boards are a workspace of their own (`firmware/boards`) with a target folder of its own, `target/boards`, which
-//! the emulated board's tests use as well. ELF files end up in `target/firmware`.
+//! the emulated board's tests use as well. ELF files end up in `target/firmware`, with UF2 files of the boards that take them.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,7 @@ use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object, ObjectSection, SectionFlags, SectionKind};
 
 use crate::run::{Stages, cargo, command, found, root, run, target};
-use crate::system;
+use crate::{system, uf2};
 
 /// A board.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ struct Board {
     flash_bytes_max: u64,
     /// Static: what the linker knows of. The stack is measured where an image runs.
     ram_bytes_max: u64,
+    /// Whether its boot loader takes UF2 files over USB.
+    uf2: bool,
 }
 
 /// All boards. The order is that of the table.
@@ -38,6 +40,7 @@ const BOARDS: [Board; 2] = [
         triple: "thumbv6m-none-eabi",
         flash_bytes_max: 32 * 1024,
         ram_bytes_max: 8 * 1024,
+        uf2: true,
     },
     // The emulated chip has 256 and 64 KiB. The same logic as on the Pico, in wider instructions and with other drivers:
     // the same budget shows growth that is not the Pico's own.
@@ -47,6 +50,7 @@ const BOARDS: [Board; 2] = [
         triple: "thumbv7m-none-eabi",
         flash_bytes_max: 32 * 1024,
         ram_bytes_max: 8 * 1024,
+        uf2: false,
     },
 ];
 
@@ -76,9 +80,13 @@ pub fn build() -> anyhow::Result<()> {
         add_target(board)?;
         run(&mut board_cargo(board, &["build", "--quiet", "--locked", "--release"]))?;
         let elf = target().join("boards").join(board.triple).join("release").join(board.package);
-        let copy = folder()?.join(format!("{}.elf", board.package));
-        fs::copy(&elf, &copy).with_context(|| format!("cannot copy {}", elf.display()))?;
-        let size = size(&fs::read(&elf)?).with_context(|| format!("cannot read {}", elf.display()))?;
+        let image = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        let folder = folder()?;
+        fs::write(folder.join(format!("{}.elf", board.package)), &image)?;
+        if board.uf2 {
+            fs::write(folder.join(format!("{}.uf2", board.package)), uf2::from_elf(&image)?)?;
+        }
+        let size = size(&image).with_context(|| format!("cannot measure {}", elf.display()))?;
         let Size { flash_bytes, ram_bytes } = size;
         let Board { name, flash_bytes_max, ram_bytes_max, .. } = board;
         println!("{name:<12} {flash_bytes:>14} {flash_bytes_max:>14} {ram_bytes:>14} {ram_bytes_max:>14}");

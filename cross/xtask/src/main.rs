@@ -14,6 +14,7 @@ mod run;
 mod system;
 mod tally;
 mod test;
+mod uf2;
 
 use std::process::ExitCode;
 
