@@ -80,6 +80,7 @@ impl FakeBoard {
             frames_refused: 0,
             journal: JournalState::Empty,
             settings: Settings::default(),
+            image: ImageState::NoLoader,
         };
         let inside = Inside {
             hello,
@@ -185,6 +186,9 @@ impl FakeBoard {
                     }
                     ToBoard::Configure(settings) => inside.hello.settings = *settings,
                     ToBoard::Ack(_) => {}
+                    ToBoard::UpdateBegin(_) | ToBoard::UpdateData(_) | ToBoard::UpdateApply(_) => {
+                        out.extend(encoded(&FromBoard::Update(UpdateState::Refused(UpdateRefusal::NoLoader))));
+                    }
                 }
                 inside.heard.push(message);
                 inside.heard.len()

@@ -2,7 +2,7 @@
 
 use simpul_wire::board::{
     FromBoard, Hardware, Hello, JournalState, Module, Numbered, NumberedBody, RelayOutcome, ResetReason, Settings,
-    SupplyState,
+    SupplyState, UpdateState,
 };
 use simpul_wire::{Label, metrics};
 
@@ -88,6 +88,9 @@ pub fn message(message: &FromBoard) -> String {
             ),
             Err(reason) => format!("module    cage {cage}: {}", reason.0),
         },
+        FromBoard::Update(UpdateState::Receiving { next }) => format!("update    wants byte {next}"),
+        FromBoard::Update(UpdateState::Verified) => "update    verified, starts anew".to_owned(),
+        FromBoard::Update(UpdateState::Refused(refusal)) => format!("update    refused: {refusal}"),
     }
 }
 

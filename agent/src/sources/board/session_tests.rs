@@ -31,6 +31,7 @@ fn hello() -> Hello {
         frames_refused: 0,
         journal: JournalState::Good,
         settings: SETTINGS,
+        image: ImageState::NoLoader,
     }
 }
 

@@ -1,0 +1,68 @@
+//! Clocks: 48 MHz for everything, a 64-bit time, and a tick that wakes the loop.
+
+use cortex_m::Peripherals;
+use cortex_m::peripheral::syst::SystClkSource;
+use embassy_rp::clocks::{ClockConfig, SysClkSrc, clk_sys_freq};
+use embassy_rp::config::Config;
+use embassy_rp::pac::TIMER;
+use embedded_hal::delay::DelayNs;
+
+/// The loop runs at least this often: a press is debounced over 20 ms, and the UART's 32 bytes last for 2.8.
+const TICK_MS: u32 = 1;
+
+/// The 48 MHz that the ADC needs anyway drive the core, too; the 125 MHz PLL stays off. The work fits many times, and
+/// each milliampere saved is hold-up time at the last gasp.
+pub fn config() -> Config {
+    let mut clocks = ClockConfig::crystal(12_000_000);
+    clocks.sys_clk.src = SysClkSrc::PllUsb;
+    clocks.sys_clk.div_int = 1;
+    if let Some(crystal) = clocks.xosc.as_mut() {
+        crystal.sys_pll = None;
+    }
+    clocks.usb_clk = None;
+    clocks.rtc_clk = None;
+    Config::new(clocks)
+}
+
+/// Microseconds since the chip's start (RP2040 datasheet 4.6: the raw registers have no latch, so the upper half is
+/// read again).
+pub fn now_us() -> u64 {
+    loop {
+        let high = TIMER.timerawh().read();
+        let low = TIMER.timerawl().read();
+        if TIMER.timerawh().read() == high {
+            return (u64::from(high) << 32) | u64::from(low);
+        }
+    }
+}
+
+/// Milliseconds since the chip's start.
+pub fn now_ms() -> u64 {
+    now_us() / 1_000
+}
+
+/// Begin to wake the loop each [`TICK_MS`]; until then a `wfi` may never return.
+pub fn start_tick() {
+    // Taken here and nowhere else.
+    if let Some(core) = Peripherals::take() {
+        let mut tick = core.SYST;
+        tick.set_clock_source(SystClkSource::Core);
+        tick.set_reload(clk_sys_freq() / 1_000 * TICK_MS - 1);
+        tick.clear_current();
+        tick.enable_interrupt();
+        tick.enable_counter();
+    }
+}
+
+/// Nothing to do: it woke the core.
+#[cortex_m_rt::exception]
+fn SysTick() {}
+
+/// Busy waiting, at least as long as asked.
+pub struct Delay;
+
+impl DelayNs for Delay {
+    fn delay_ns(&mut self, ns: u32) {
+        cortex_m::asm::delay(clk_sys_freq() / 1_000_000 * ns.div_ceil(1_000));
+    }
+}

@@ -1,0 +1,105 @@
+//! The I/O board to buy: a Raspberry Pi Pico (RP2040). This file says which pin is what; docs/board.md draws it.
+//!
+//! Pins, clocks and shims only: what the board does is `simpul_firmware`. `unsafe` is in here alone, and only to switch
+//! the UART's interrupt on.
+#![no_std]
+#![no_main]
+
+mod clock;
+mod journal;
+mod optics;
+mod reset;
+mod two_wire;
+mod uart;
+mod voltage;
+
+use embassy_rp::gpio::{Input, Level, Output, Pull};
+use embassy_rp::pac::SIO;
+use simpul_firmware::node::Start;
+use simpul_firmware::runtime::{Parts, Runtime};
+use simpul_wire::board::{Hardware, ImageState};
+
+use optics::Cages;
+use reset::Dog;
+use two_wire::TwoWire;
+use uart::Uart;
+use voltage::Voltages;
+
+/// Of this crate, for the hello.
+const FIRMWARE: [u8; 3] = [
+    number(env!("CARGO_PKG_VERSION_MAJOR")),
+    number(env!("CARGO_PKG_VERSION_MINOR")),
+    number(env!("CARGO_PKG_VERSION_PATCH")),
+];
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let reset = reset::reason();
+    let chip = embassy_rp::init(clock::config());
+    let watchdog = Dog::start(chip.WATCHDOG);
+    let opened = journal::open(chip.FLASH);
+    let start = Start {
+        hardware: Hardware::Pico,
+        firmware: FIRMWARE,
+        serial: opened.serial,
+        reset,
+        image: ImageState::NoLoader,
+        journal: opened.state,
+        kept: opened.kept,
+    };
+    let parts = Parts {
+        buttons: [
+            Input::new(chip.PIN_2, Pull::Up),
+            Input::new(chip.PIN_3, Pull::Up),
+            Input::new(chip.PIN_4, Pull::Up),
+            Input::new(chip.PIN_5, Pull::Up),
+            Input::new(chip.PIN_6, Pull::Up),
+            Input::new(chip.PIN_7, Pull::Up),
+            Input::new(chip.PIN_8, Pull::Up),
+            Input::new(chip.PIN_9, Pull::Up),
+        ],
+        tamper: Input::new(chip.PIN_10, Pull::Up),
+        // An unwired comparator says that mains are there.
+        power_good: Input::new(chip.PIN_11, Pull::Up),
+        relay: Output::new(chip.PIN_12, Level::Low),
+        light: Output::new(chip.PIN_25, Level::Low),
+        line: Uart::new(chip.UART0, chip.PIN_0, chip.PIN_1),
+        measure: Voltages::new(chip.ADC, chip.PIN_26, chip.PIN_27),
+        journal: opened.journal,
+        optics: Cages::new([
+            TwoWire::new(chip.PIN_16.into(), chip.PIN_17.into()),
+            TwoWire::new(chip.PIN_18.into(), chip.PIN_19.into()),
+        ]),
+        watchdog,
+    };
+    let mut runtime = Runtime::new(clock::now_ms(), start, parts);
+    clock::start_tick();
+    let mut due_ms = 0;
+    let mut seen = 0;
+    loop {
+        let now_ms = clock::now_ms();
+        let levels = SIO.gpio_in(0).read() & INPUTS;
+        if due_ms <= now_ms || levels != seen || uart::has_received() {
+            seen = levels;
+            due_ms = runtime.poll(now_ms).min(now_ms + POLL_EVERY_MS);
+        } else {
+            // Until the tick, or a byte.
+            cortex_m::asm::wfi();
+        }
+    }
+}
+
+/// Buttons, lid and power-good as bits of the input register. Each tick looks at them; a whole poll for each tick would
+/// keep the core awake for a quarter of the time.
+const INPUTS: u32 = 0b1111_1111_1100;
+
+/// A poll feeds the watchdog, so one comes at least this often, however little there is to do.
+const POLL_EVERY_MS: u64 = 1_000;
+
+/// A version's number from its text.
+const fn number(text: &str) -> u8 {
+    match u8::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("a version's numbers are below 256"),
+    }
+}

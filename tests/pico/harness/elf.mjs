@@ -1,0 +1,59 @@
+//! Reads what the tests need of an image: an ELF's loadable segments and symbols, and a UF2's blocks.
+
+/**
+ * @param {Uint8Array} file a little-endian 32-bit ELF
+ * @returns {{ flash: Map<number, Uint8Array>, symbols: Map<string, number> }} bytes by load address; addresses by name
+ */
+export function readElf(file) {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  if (view.getUint32(0, false) !== 0x7f454c46) throw new Error("not an ELF");
+  const flash = new Map();
+  const programs = view.getUint32(28, true);
+  for (let index = 0; index < view.getUint16(44, true); index++) {
+    const at = programs + index * view.getUint16(42, true);
+    const size = view.getUint32(at + 16, true);
+    if (view.getUint32(at, true) !== 1 || size === 0) continue;
+    const offset = view.getUint32(at + 4, true);
+    flash.set(view.getUint32(at + 12, true), file.subarray(offset, offset + size));
+  }
+  return { flash, symbols: readSymbols(file, view) };
+}
+
+function readSymbols(file, view) {
+  const symbols = new Map();
+  const sections = view.getUint32(32, true);
+  const entry = view.getUint16(46, true);
+  for (let index = 0; index < view.getUint16(48, true); index++) {
+    const at = sections + index * entry;
+    if (view.getUint32(at + 4, true) !== 2) continue; // SHT_SYMTAB
+    const names = view.getUint32(sections + view.getUint32(at + 24, true) * entry + 16, true);
+    const start = view.getUint32(at + 16, true);
+    for (let symbol = start; symbol < start + view.getUint32(at + 20, true); symbol += 16) {
+      const from = names + view.getUint32(symbol, true);
+      const name = new TextDecoder().decode(file.subarray(from, file.indexOf(0, from)));
+      if (name) symbols.set(name, view.getUint32(symbol + 4, true));
+    }
+  }
+  return symbols;
+}
+
+/**
+ * @param {Uint8Array} file a UF2 (https://github.com/microsoft/uf2)
+ * @returns {Map<number, Uint8Array>} each block's bytes by address
+ */
+export function readUf2(file) {
+  const blocks = new Map();
+  for (let at = 0; at < file.length; at += 512) {
+    const view = new DataView(file.buffer, file.byteOffset + at, 512);
+    const [begin, second, flags, address, size, number, count, family] = Array.from({ length: 8 }, (_, index) =>
+      view.getUint32(index * 4, true),
+    );
+    if (begin !== 0x0a324655 || second !== 0x9e5d5157 || view.getUint32(508, true) !== 0x0ab16f30) {
+      throw new Error(`no UF2 block at ${at}`);
+    }
+    if (flags !== 0x2000 || family !== 0xe48bff56) throw new Error(`block ${number}: not for the RP2040`);
+    if (number !== at / 512 || count !== file.length / 512) throw new Error(`block ${number}: out of order`);
+    blocks.set(address, file.subarray(at + 32, at + 32 + size));
+  }
+  return blocks;
+}
