@@ -76,7 +76,8 @@ export class Chip {
 
   /** Send the core into an endless loop, as a fault in the firmware would. */
   hang() {
-    new DataView(this.chip.bootrom.buffer).setUint16(ENDLESS_LOOP, 0xe7fe, true); // B .
+    // WFI, and back to it: asleep, which costs the host no time.
+    new DataView(this.chip.bootrom.buffer).setUint32(ENDLESS_LOOP, 0xe7fdbf30, true);
     this.chip.core.PC = ENDLESS_LOOP;
     this.chip.core.waiting = false;
   }
@@ -109,6 +110,8 @@ export class Chip {
     const watchdog = peripherals[0x40058];
     watchdog.reason = reset.watchdog;
     watchdog.onWatchdogTrigger = () => {
+      // Else rp2040js fires it for ever in no time.
+      watchdog.alarm.enable = false;
       this.watchdogBit = true;
     };
     this.watchdog = watchdog;
