@@ -176,12 +176,12 @@ async fn read_connect(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMu
     }
 }
 
-/// The one line of a refusal.
-pub(crate) fn log_refusal(peer: SocketAddr, why: &Refused) {
+/// The one line of a refusal; `more` of its kind came since the line before.
+pub(crate) fn log_refusal(peer: SocketAddr, why: &Refused, more: u64) {
     let (reason, text) = (why.reason.label(), &why.text);
     match why.reason {
         // Port scanners and broken lines: nobody has to act.
-        Refusal::Handshake | Refusal::Timeout => info!(%peer, reason, "MQTT connection refused: {text}"),
-        _ => warn!(%peer, reason, "MQTT connection refused: {text}"),
+        Refusal::Handshake | Refusal::Timeout => info!(%peer, reason, more, "MQTT connection refused: {text}"),
+        _ => warn!(%peer, reason, more, "MQTT connection refused: {text}"),
     }
 }

@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod external;
 mod outbound;
+mod refusals;
 mod registry;
 mod retained;
 mod revocation;

@@ -1,8 +1,8 @@
 //! The embedded server: accepts, admits, and ends. Leaves a connection's life to [`super::connection`].
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use simpul_clock::Clock;
@@ -63,6 +63,7 @@ pub async fn serve(
         incoming,
         generation: config.generation,
         revoked,
+        refusals: Mutex::default(),
         connections: AtomicUsize::new(0),
         sessions: AtomicUsize::new(0),
         next_connection: AtomicU64::new(1),
@@ -222,7 +223,10 @@ async fn accept(
 
 fn refuse(shared: &Shared, peer: SocketAddr, why: &Refused) {
     shared.counters.refuse(why.reason);
-    log_refusal(peer, why);
+    let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(more) = refusals.note(shared.clock.now(), peer.ip(), why.reason, &why.text) {
+        log_refusal(peer, why, more);
+    }
 }
 
 /// Counts in one of the gauges as long as it lives.

@@ -1,8 +1,8 @@
 //! What all connections of a server share, and how messages leave it for subscribers.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
@@ -18,6 +18,7 @@ use tracing::warn;
 use super::budget::Budget;
 use super::codec::Oversize;
 use super::config::Limits;
+use super::refusals::Refusals;
 use super::registry::Registry;
 use super::revocation::Revoked;
 use super::session::Message;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) incoming: mpsc::Sender<Incoming>,
     pub(crate) generation: Option<Generation>,
     pub(crate) revoked: Revoked,
+    pub(crate) refusals: Mutex<Refusals>,
     /// Connections, those not admitted yet included.
     pub(crate) connections: AtomicUsize,
     /// Sessions that have a connection.

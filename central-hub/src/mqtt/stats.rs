@@ -74,7 +74,7 @@ counters! {
 }
 
 /// Why a connection was refused before it became a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Refusal {
     /// No certificate was shown.

@@ -51,6 +51,8 @@ messages! {
         0x04 Gasp(Gasp),
         /// What is in an SFP cage: after a greeting and when it changes.
         0x05 Module(Module),
+        /// How far an update is: in answer to every message of it.
+        0x06 Update(UpdateState),
     }
 }
 
@@ -65,6 +67,12 @@ messages! {
         0x83 Relay(RelayOrder),
         /// Keep these settings.
         0x84 Configure(Settings),
+        /// Take a new image: forget an unfinished one.
+        0x85 UpdateBegin(UpdateBegin),
+        /// A piece of the image.
+        0x86 UpdateData(UpdateData),
+        /// The image is whole: verify it, start it on trial.
+        0x87 UpdateApply(UpdateApply),
     }
 }
 
@@ -95,6 +103,21 @@ pub struct Hello {
     pub journal: JournalState,
     /// The settings that it works by.
     pub settings: Settings,
+    /// How the image that runs came to run.
+    pub image: ImageState,
+}
+
+/// How the image that runs came to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageState {
+    /// It is the one to stay.
+    Confirmed,
+    /// New: unless it confirms itself, the one before it comes back at the next start.
+    Trial,
+    /// The one after it did not confirm itself: this one came back.
+    Reverted,
+    /// This board has no loader: it is updated by hand.
+    NoLoader,
 }
 
 /// What hardware a board is.
@@ -363,6 +386,71 @@ pub struct RelayOrder {
     pub id: [u8; 16],
     /// How long off.
     pub off_ms: u32,
+}
+
+/// The start of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateBegin {
+    /// What hardware the image is for.
+    pub hardware: Hardware,
+    /// Its version: major, minor, patch.
+    pub version: [u8; 3],
+    /// How long it is.
+    pub image_bytes: u32,
+    /// CRC-32/ISO-HDLC of the whole image.
+    pub crc32: u32,
+}
+
+/// Bytes of the image in one [`UpdateData`], at most: a divisor of a flash page, and a frame of 13 ms.
+pub const UPDATE_DATA_BYTES_MAX: usize = 128;
+
+/// A piece of an image. Pieces come in order, each after the one before was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateData {
+    /// Where it belongs; what the board has is answered with [`UpdateState::Receiving`].
+    pub offset: u32,
+    /// The bytes: [`UPDATE_DATA_BYTES_MAX`], fewer only at the image's end.
+    pub bytes: Vec<u8, UPDATE_DATA_BYTES_MAX>,
+}
+
+/// Verify the image and start it on trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateApply {
+    /// That of the [`UpdateBegin`]: another update's end must not apply this one.
+    pub crc32: u32,
+}
+
+/// How far an update is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateState {
+    /// Everything before this offset is in the flash.
+    Receiving {
+        /// The next byte that is wanted.
+        next: u32,
+    },
+    /// Whole and verified; the board starts anew into it now.
+    Verified,
+    /// Refused: nothing of it will run.
+    Refused(UpdateRefusal),
+}
+
+/// Why an update is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateRefusal {
+    /// The image is for other hardware.
+    OtherHardware,
+    /// The image does not fit.
+    TooLarge,
+    /// No update was begun, or another one.
+    NotBegun,
+    /// The bytes that were written do not have the promised checksum.
+    BadChecksum,
+    /// The flash could not be written.
+    FlashFailed,
+    /// This board has no loader.
+    NoLoader,
+    /// The running image is itself on trial: wait until it has confirmed itself.
+    OnTrial,
 }
 
 /// What a board keeps over a power cut besides its totals.

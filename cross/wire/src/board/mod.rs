@@ -17,6 +17,11 @@
 //! Totals are cumulative and replace each other while they wait; events wait in a bounded queue whose drops are counted
 //! in every hello. Readings, a module's description and the dying gasp are not acknowledged.
 //!
+//! **Update.** [`UpdateBegin`], then [`UpdateData`] piece by piece, each answered by [`UpdateState::Receiving`], then
+//! [`UpdateApply`]. The image goes into the flash's second half while the first one runs; the loader changes them at the
+//! next start, and changes back unless the new one confirms itself, which it does once an agent has greeted it. A board
+//! that is cut off at any moment runs one of the two.
+//!
 //! **Identity.** Totals belong to the board's serial: a spare board's old total is a baseline, never a difference.
 
 pub mod frame;
