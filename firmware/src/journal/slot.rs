@@ -50,7 +50,7 @@ pub(super) enum Content<const N: usize> {
 /// Read a slot's bytes.
 pub(super) fn read<const N: usize>(bytes: &[u8; SLOT_BYTES]) -> Content<N> {
     const { assert!(N <= PAYLOAD_BYTES_MAX, "the payload does not fit a slot") };
-    if bytes.iter().all(|byte| *byte == 0xFF) {
+    if *bytes == [0xFF; SLOT_BYTES] {
         return Content::Blank;
     }
     let (checked, crc) = bytes.split_at(CHECKED_BYTES);

@@ -13,9 +13,16 @@ const UART_FIFO_BYTES = 32;
 const BOOT2 = 0x10000000;
 /** Where the boot ROM's stack is when it enters the second stage. */
 const BOOT_STACK = 0x20041f00;
+/** A free place in the ROM. */
+const ENDLESS_LOOP = 0x400;
 
 /** Why the chip started, as its registers tell. */
-export const RESET = { powerOn: { chip: 1 << 8, watchdog: 0 }, pin: { chip: 1 << 16, watchdog: 0 } };
+export const RESET = {
+  powerOn: { chip: 1 << 8, watchdog: 0 },
+  pin: { chip: 1 << 16, watchdog: 0 },
+  /** The chip-level register still tells of the start before. */
+  watchdog: { chip: 1 << 8, watchdog: 1 },
+};
 
 export class Chip {
   /**
@@ -32,9 +39,12 @@ export class Chip {
     this.chip.logger = { debug() {}, info() {}, warn: note, error: note };
     /** The power goes at this moment, in nanoseconds of this power-up. */
     this.cutAt = Infinity;
+    /** The power goes inside the next such work of the flash, after this part of it.
+     * @type {{ what: "erase" | "program", part: number } | null} */
+    this.cutIn = null;
     this.watchdogBit = false;
     this.onByte = onByte;
-    installRom(this.chip, flash, (nanos) => this.#passInFlash(nanos));
+    installRom(this.chip, flash, (nanos, what) => this.#passInFlash(nanos, what));
     this.#addRegisters(reset, flash);
     this.#addUart();
     const { core } = this.chip;
@@ -50,12 +60,11 @@ export class Chip {
   /** Run until `done` says so or `untilNanos`. Returns false when the watchdog bit or the power went. */
   run(untilNanos, done) {
     const { chip, clock } = this;
-    const end = Math.min(untilNanos, this.cutAt);
-    while (clock.nanos < end && !this.watchdogBit && !done?.()) {
+    while (clock.nanos < untilNanos && clock.nanos < this.cutAt && !this.watchdogBit && !done?.()) {
       if (chip.core.waiting) {
         const next = clock.nanosToNextAlarm;
         if (!clock.nextAlarm) throw new Error("the image sleeps for ever");
-        clock.tick(Math.min(next, end - clock.nanos));
+        clock.tick(Math.min(next, untilNanos - clock.nanos, this.cutAt - clock.nanos));
         // rp2040js wakes by itself for the peripherals' interrupts only, not for SysTick.
         if (chip.core.interruptsUpdated && chip.core.checkForInterrupts()) chip.core.waiting = false;
       } else {
@@ -63,6 +72,14 @@ export class Chip {
       }
     }
     return clock.nanos < this.cutAt && !this.watchdogBit;
+  }
+
+  /** Send the core into an endless loop, as a fault in the firmware would. */
+  hang() {
+    // WFI, and back to it: asleep, which costs the host no time.
+    new DataView(this.chip.bootrom.buffer).setUint32(ENDLESS_LOOP, 0xe7fdbf30, true);
+    this.chip.core.PC = ENDLESS_LOOP;
+    this.chip.core.waiting = false;
   }
 
   /** Feed the RX pin; bytes follow each other at the line's speed. @param {Iterable<number>} values */
@@ -75,7 +92,8 @@ export class Chip {
   }
 
   /** Time inside a flash operation: the core waits, the rest of the world does not. */
-  #passInFlash(nanos) {
+  #passInFlash(nanos, what) {
+    if (this.cutIn?.what === what) this.cutAt = this.clock.nanos + nanos * this.cutIn.part;
     const part = Math.min(1, (this.cutAt - this.clock.nanos) / nanos);
     this.clock.tick(nanos * part);
     return part;
@@ -92,6 +110,8 @@ export class Chip {
     const watchdog = peripherals[0x40058];
     watchdog.reason = reset.watchdog;
     watchdog.onWatchdogTrigger = () => {
+      // Else rp2040js fires it for ever in no time.
+      watchdog.alarm.enable = false;
       this.watchdogBit = true;
     };
     this.watchdog = watchdog;

@@ -35,12 +35,13 @@ export class Flash {
   /**
    * Erase whole sectors.
    * @param {number} from @param {number} length
-   * @param {(nanos: number) => number} pass lets time pass; returns the part of it (0..1) before the power went, else 1
+   * @param {(nanos: number, what: "erase" | "program") => number} pass lets time pass; returns the part of it (0..1)
+   *   before the power went, else 1
    */
   erase(from, length, pass) {
     for (let sector = from; sector < from + length; sector += SECTOR_BYTES) {
       this.erases++;
-      const done = pass(ERASE_NANOS);
+      const done = pass(ERASE_NANOS, "erase");
       for (let at = sector; at < sector + SECTOR_BYTES; at++) {
         if (done >= 1 || this.random() < done) this.bytes[at] = 0xff;
         // A cell on its way reads as anything between.
@@ -52,12 +53,12 @@ export class Flash {
 
   /**
    * Program pages: bits only fall.
-   * @param {number} to @param {Uint8Array} data @param {(nanos: number) => number} pass
+   * @param {number} to @param {Uint8Array} data @param pass as for erase
    */
   program(to, data, pass) {
     for (let page = 0; page < data.length; page += PAGE_BYTES) {
       this.programs++;
-      const done = pass(PROGRAM_NANOS);
+      const done = pass(PROGRAM_NANOS, "program");
       const whole = Math.floor(done * PAGE_BYTES);
       for (let at = page; at < page + PAGE_BYTES; at++) {
         const old = this.bytes[to + at];

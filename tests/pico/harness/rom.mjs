@@ -11,7 +11,7 @@ const XIP_BASE = 0x10000000;
 /**
  * @param {import("rp2040js").RP2040} chip
  * @param {import("./flash.mjs").Flash} flash
- * @param {(nanos: number) => number} pass lets time pass, as in Flash
+ * @param pass lets time pass, as in Flash
  */
 export function installRom(chip, flash, pass) {
   const rom = new DataView(chip.bootrom.buffer);

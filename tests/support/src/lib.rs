@@ -1,6 +1,7 @@
 //! What tests, benches and the demo share: a demo CA, a runner of real processes, a proxy that cuts links, synthetic
 //! cameras and visitors, reports. Nothing in here ships; nothing in here talks to anything but loopback.
 
+pub mod board;
 pub mod broker;
 pub mod camera;
 pub mod font;

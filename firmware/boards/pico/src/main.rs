@@ -14,6 +14,7 @@ mod uart;
 mod voltage;
 
 use embassy_rp::gpio::{Input, Level, Output, Pull};
+use embassy_rp::pac::SIO;
 use simpul_firmware::node::Start;
 use simpul_firmware::runtime::{Parts, Runtime};
 use simpul_wire::board::Hardware;
@@ -72,14 +73,27 @@ fn main() -> ! {
     };
     let mut runtime = Runtime::new(clock::now_ms(), start, parts);
     clock::start_tick();
+    let mut due_ms = 0;
+    let mut seen = 0;
     loop {
-        let due_ms = runtime.poll(clock::now_ms());
-        // Pins have no interrupt: each tick looks at them. Nothing is nearer than a tick but more work.
-        if due_ms > clock::now_ms() {
+        let now_ms = clock::now_ms();
+        let levels = SIO.gpio_in(0).read() & INPUTS;
+        if due_ms <= now_ms || levels != seen || uart::has_received() {
+            seen = levels;
+            due_ms = runtime.poll(now_ms).min(now_ms + POLL_EVERY_MS);
+        } else {
+            // Until the tick, or a byte.
             cortex_m::asm::wfi();
         }
     }
 }
+
+/// Buttons, lid and power-good as bits of the input register. Each tick looks at them; a whole poll for each tick would
+/// keep the core awake for a quarter of the time.
+const INPUTS: u32 = 0b1111_1111_1100;
+
+/// A poll feeds the watchdog, so one comes at least this often, however little there is to do.
+const POLL_EVERY_MS: u64 = 1_000;
 
 /// A version's number from its text.
 const fn number(text: &str) -> u8 {

@@ -1,16 +1,36 @@
-//! interim
+//! The SFP cages, each on two wires of its own: every module answers to the same addresses.
+
+use simpul_firmware::drivers::sff8472;
 use simpul_firmware::runtime::Optics;
 use simpul_firmware::sampling::OPTICS;
 use simpul_wire::Missing;
-use simpul_wire::board::*;
+use simpul_wire::board::{CAGES, Measured, ModuleFound};
+
 use crate::two_wire::TwoWire;
+
+/// The cages.
 pub struct Cages([TwoWire; CAGES]);
-impl Cages { pub fn new(c: [TwoWire; CAGES]) -> Self { Cages(c) } }
+
+impl Cages {
+    /// Cage 0 first.
+    pub fn new(wires: [TwoWire; CAGES]) -> Self {
+        Cages(wires)
+    }
+
+    fn wires(&mut self, cage: u8) -> Result<&mut TwoWire, Missing> {
+        self.0.get_mut(usize::from(cage)).ok_or(Missing::NotSupported)
+    }
+}
+
 impl Optics for Cages {
     fn describe(&mut self, cage: u8) -> Result<ModuleFound, Missing> {
-        use embedded_hal::i2c::I2c;
-        let mut b = [0; 96];
-        let _ = self.0[cage as usize % 2].write_read(0x50, &[0], &mut b);
-        Err(Missing::NotYet) }
-    fn read(&mut self, _: u8) -> [Measured; OPTICS] { [Missing::NotYet.into(); OPTICS] }
+        sff8472::describe(self.wires(cage)?)
+    }
+
+    fn read(&mut self, cage: u8) -> [Measured; OPTICS] {
+        match self.wires(cage).and_then(sff8472::read) {
+            Ok(found) => [found.rx_power, found.tx_power, found.tx_bias, found.temperature, found.supply],
+            Err(reason) => [reason.into(); OPTICS],
+        }
+    }
 }

@@ -79,12 +79,17 @@ impl Uart {
     }
 }
 
+/// Whether a byte waits in the ring.
+pub fn has_received() -> bool {
+    READ.load(Ordering::Relaxed) != WRITTEN.load(Ordering::Acquire)
+}
+
 impl Line for Uart {
     fn receive(&mut self) -> Option<u8> {
-        let read = READ.load(Ordering::Relaxed);
-        if read == WRITTEN.load(Ordering::Acquire) {
+        if !has_received() {
             return None;
         }
+        let read = READ.load(Ordering::Relaxed);
         let byte = RING[usize::from(read) % RING_BYTES].load(Ordering::Relaxed);
         READ.store(read.wrapping_add(1), Ordering::Release);
         Some(byte)

@@ -1,0 +1,252 @@
+//! `cargo xtask firmware`: the boards' images, and whether each keeps to its budget of flash and memory.
+//!
+//! The boards are a workspace of their own (`firmware/boards`) with a target folder of its own, `target/boards`, which
+//! the emulated board's tests use as well. ELF files end up in `target/firmware`.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use object::elf::{SHF_ALLOC, SHF_WRITE};
+use object::{Object, ObjectSection, SectionFlags, SectionKind};
+
+use crate::run::{Stages, cargo, command, found, root, run, target};
+use crate::system;
+
+/// A board.
+#[derive(Debug)]
+struct Board {
+    /// Its folder in `firmware/boards`, and what its figures are called by.
+    name: &'static str,
+    package: &'static str,
+    /// What rustc calls its chip's instruction set.
+    triple: &'static str,
+    flash_bytes_max: u64,
+    /// Static: what the linker knows of. The stack is measured where an image runs.
+    ram_bytes_max: u64,
+}
+
+/// All boards. The order is that of the table.
+const BOARDS: [Board; 2] = [
+    // What the firmware is promised to fit into: a sixty-fourth of the chip's flash, so that an update can be kept beside
+    // it many times, and a thirty-third of its memory, of which most is left for the stack.
+    Board {
+        name: "pico",
+        package: "simpul-pico",
+        triple: "thumbv6m-none-eabi",
+        flash_bytes_max: 32 * 1024,
+        ram_bytes_max: 8 * 1024,
+    },
+    // The emulated chip has 256 and 64 KiB. The same logic as on the Pico, in wider instructions and with other drivers:
+    // the same budget shows growth that is not the Pico's own.
+    Board {
+        name: "lm3s6965",
+        package: "simpul-lm3s6965",
+        triple: "thumbv7m-none-eabi",
+        flash_bytes_max: 32 * 1024,
+        ram_bytes_max: 8 * 1024,
+    },
+];
+
+/// What an image takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    /// Code, constants, and the start values of what is written to.
+    flash_bytes: u64,
+    /// Variables, with a start value and without.
+    ram_bytes: u64,
+}
+
+/// `cargo xtask firmware`.
+pub fn command_alone() -> anyhow::Result<()> {
+    let mut stages = Stages::new(2);
+    stages.next("system packages");
+    system::ensure(system::BUILD)?;
+    stages.next("images of all boards");
+    build()
+}
+
+/// Build the boards that are there, print what they take, and fail if one takes more than it may.
+pub fn build() -> anyhow::Result<()> {
+    let mut over = Vec::new();
+    println!("{:<12} {:>14} {:>14} {:>14} {:>14}", "board", "flash bytes", "of", "static RAM", "of");
+    for board in present() {
+        add_target(board)?;
+        run(&mut board_cargo(board, &["build", "--quiet", "--locked", "--release"]))?;
+        let elf = target().join("boards").join(board.triple).join("release").join(board.package);
+        let copy = folder()?.join(format!("{}.elf", board.package));
+        fs::copy(&elf, &copy).with_context(|| format!("cannot copy {}", elf.display()))?;
+        let size = size(&fs::read(&elf)?).with_context(|| format!("cannot read {}", elf.display()))?;
+        let Size { flash_bytes, ram_bytes } = size;
+        let Board { name, flash_bytes_max, ram_bytes_max, .. } = board;
+        println!("{name:<12} {flash_bytes:>14} {flash_bytes_max:>14} {ram_bytes:>14} {ram_bytes_max:>14}");
+        report(board, size)?;
+        over.extend(excess(board, size));
+    }
+    if !over.is_empty() {
+        bail!("over budget: {}", over.join("; "));
+    }
+    Ok(())
+}
+
+/// clippy on the boards that are there, warnings refused.
+pub fn clippy() -> anyhow::Result<()> {
+    for board in present() {
+        add_target(board)?;
+        let mut clippy = board_cargo(board, &["clippy", "--quiet", "--locked", "--release"]);
+        run(clippy.args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+/// Formatting of the boards.
+pub fn formatting() -> anyhow::Result<()> {
+    run(cargo(&["fmt", "--all", "--check"]).current_dir(workspace()))
+}
+
+/// The boards' workspace.
+pub fn workspace() -> PathBuf {
+    root().join("firmware/boards")
+}
+
+fn present() -> impl Iterator<Item = &'static Board> {
+    BOARDS.iter().filter(|board| workspace().join(board.name).join("Cargo.toml").is_file())
+}
+
+/// Where images end up.
+fn folder() -> anyhow::Result<PathBuf> {
+    let folder = target().join("firmware");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn board_cargo(board: &Board, arguments: &[&str]) -> Command {
+    let mut cargo = cargo(arguments);
+    cargo.args(["--package", board.package, "--target", board.triple, "--target-dir"]);
+    cargo.arg(target().join("boards")).current_dir(workspace());
+    cargo
+}
+
+fn add_target(board: &Board) -> anyhow::Result<()> {
+    // Without rustup the distribution brings the targets; the build says if it does not.
+    if !found("rustup") {
+        return Ok(());
+    }
+    run(command("rustup", &["--quiet", "target", "add", board.triple]).current_dir(root()))
+}
+
+/// Sum up the sections that the linker placed.
+fn size(elf: &[u8]) -> anyhow::Result<Size> {
+    let file = object::File::parse(elf)?;
+    let mut size = Size { flash_bytes: 0, ram_bytes: 0 };
+    for section in file.sections() {
+        let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
+        if sh_flags & u64::from(SHF_ALLOC) == 0 {
+            continue;
+        }
+        if sh_flags & u64::from(SHF_WRITE) != 0 {
+            size.ram_bytes += section.size();
+        }
+        // Zeroed variables take room in memory only.
+        if section.kind() != SectionKind::UninitializedData {
+            size.flash_bytes += section.size();
+        }
+    }
+    Ok(size)
+}
+
+fn excess(board: &Board, size: Size) -> Vec<String> {
+    [("flash", size.flash_bytes, board.flash_bytes_max), ("static RAM", size.ram_bytes, board.ram_bytes_max)]
+        .into_iter()
+        .filter(|(_, bytes, max)| bytes > max)
+        .map(|(what, bytes, max)| format!("{} takes {bytes} bytes of {what} and may take {max}", board.name))
+        .collect()
+}
+
+/// Append the board's two figures to the report, in the form that the benches use.
+fn report(board: &Board, size: Size) -> anyhow::Result<()> {
+    let reports = target().join("reports");
+    fs::create_dir_all(&reports)?;
+    let commit = commit();
+    let line = |what: &str, bytes: u64, max: u64| {
+        format!(
+            "{{\"name\":\"{}_{what}_bytes\",\"value\":{bytes}.0,\"unit\":\"bytes\",\"n\":1,\"seed\":null,\
+             \"commit\":\"{commit}\",\"baseline\":null,\"ratio\":null,\"goal\":\"<= {max}\",\
+             \"command\":\"cargo xtask firmware\"}}\n",
+            board.name
+        )
+    };
+    let lines =
+        line("flash", size.flash_bytes, board.flash_bytes_max) + &line("ram", size.ram_bytes, board.ram_bytes_max);
+    let path = reports.join("firmware.jsonl");
+    append(&path, lines.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fs::File::options().create(true).append(true).open(path)?.write_all(bytes)
+}
+
+/// The commit at hand, with `+` when the work tree differs from it; `unknown` outside a repository.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = command("git", arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|status| !status.is_empty());
+    if changed { format!("{head}+") } else { head }
+}
+
+#[cfg(test)]
+mod tests {
+    use object::elf::{SHT_NOBITS, SHT_PROGBITS, SHT_STRTAB};
+
+    use super::*;
+
+    /// A 32-bit ELF file with sections of these types, flags and sizes, all without content.
+    fn elf(sections: &[(u32, u32, u32)]) -> Vec<u8> {
+        const HEADER_BYTES: u32 = 52;
+        let mut bytes = vec![0; HEADER_BYTES as usize];
+        // 32 bits, little-endian, version 1; executable for ARM; section headers right behind.
+        bytes[..7].copy_from_slice(&[0x7F, b'E', b'L', b'F', 1, 1, 1]);
+        bytes[16..20].copy_from_slice(&[2, 0, 40, 0]);
+        bytes[20] = 1;
+        bytes[32..36].copy_from_slice(&HEADER_BYTES.to_le_bytes());
+        bytes[40] = 52;
+        bytes[46] = 40;
+        // The first one is nobody's, the last one has the names: none.
+        bytes[48] = u8::try_from(sections.len() + 2).unwrap();
+        bytes[50] = bytes[48] - 1;
+        bytes.extend([0; 40]);
+        for (kind, flags, size) in sections.iter().chain([&(SHT_STRTAB, 0, 0)]) {
+            let mut header = [0u8; 40];
+            header[4..8].copy_from_slice(&kind.to_le_bytes());
+            header[8..12].copy_from_slice(&flags.to_le_bytes());
+            header[20..24].copy_from_slice(&size.to_le_bytes());
+            bytes.extend(header);
+        }
+        bytes
+    }
+
+    #[test]
+    fn start_values_count_in_flash_and_in_ram_and_notes_in_neither() {
+        let sections = [
+            (SHT_PROGBITS, SHF_ALLOC, 1_000),
+            (SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 20),
+            (SHT_NOBITS, SHF_ALLOC | SHF_WRITE, 300),
+            (SHT_PROGBITS, 0, 7_777),
+        ];
+        assert_eq!(size(&elf(&sections)).unwrap(), Size { flash_bytes: 1_020, ram_bytes: 320 });
+    }
+
+    #[test]
+    fn an_image_over_its_budget_is_named_with_both_numbers() {
+        let board = &BOARDS[0];
+        let fits = Size { flash_bytes: board.flash_bytes_max, ram_bytes: board.ram_bytes_max };
+        assert_eq!(excess(board, fits), Vec::<String>::new());
+        let over = excess(board, Size { flash_bytes: board.flash_bytes_max + 1, ..fits });
+        assert_eq!(over, ["pico takes 32769 bytes of flash and may take 32768"]);
+    }
+}
