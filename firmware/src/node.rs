@@ -14,7 +14,7 @@
 //! cannot be written they may: the hello says that, too.)
 
 use simpul_wire::board::{
-    DESKS, DeskTotals, FrameError, FromBoard, Hardware, Hello, JournalState, PROTOCOL_VERSION, RelayOrder,
+    DESKS, DeskTotals, FrameError, FromBoard, Hardware, Hello, ImageState, JournalState, PROTOCOL_VERSION, RelayOrder,
     RelayOutcome, ResetReason, Settings, ToBoard,
 };
 
@@ -90,6 +90,7 @@ pub struct Outputs {
 #[derive(Debug, Clone)]
 pub struct Node {
     start: Start,
+    image: ImageState,
     desks: Desks,
     tamper: Tamper,
     supply: Supply,
@@ -159,6 +160,7 @@ impl Node {
             greeted: false,
             frames_refused: 0,
             sending: Sending::Unrepeated,
+            image: ImageState::NoLoader,
             start,
         }
     }
@@ -166,6 +168,25 @@ impl Node {
     /// The settings that the board works by.
     pub fn settings(&self) -> &Settings {
         &self.kept.settings
+    }
+
+    /// How the running image came to run, for the hello; one is said when it changes. [`ImageState::NoLoader`] until told.
+    pub fn set_image(&mut self, now_ms: u64, image: ImageState) {
+        if self.image != image {
+            self.image = image;
+            self.outbox.hello_again(now_ms);
+        }
+    }
+
+    /// Whether an agent that speaks this protocol has greeted.
+    pub fn is_linked(&self) -> bool {
+        self.outbox.link() == Link::Linked
+    }
+
+    /// Whether this image has shown since its start that it does its duty: an agent understands it, and its journal was
+    /// written.
+    pub fn is_proven(&self) -> bool {
+        self.is_linked() && self.journal.totals.is_some() && !self.journal.failing
     }
 
     /// One step. `now_ms` is the time since the board's start, in ms, and never goes back.
@@ -266,6 +287,8 @@ impl Node {
                     self.changed(now_ms);
                 }
             }
+            // `crate::update`'s.
+            ToBoard::UpdateBegin(_) | ToBoard::UpdateData(_) | ToBoard::UpdateApply(_) => {}
         }
     }
 
@@ -370,6 +393,7 @@ impl Node {
             frames_refused: self.frames_refused,
             journal: if self.journal.failing { JournalState::Unreachable } else { self.start.journal },
             settings: self.kept.settings,
+            image: self.image,
         }
     }
 

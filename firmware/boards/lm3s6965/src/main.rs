@@ -33,6 +33,7 @@ use core::cell::RefCell;
 use cortex_m_rt::{entry, exception};
 use simpul_firmware::node::Start;
 use simpul_firmware::runtime::{Measure, Parts, Runtime};
+use simpul_firmware::update::NoSlots;
 use simpul_wire::Missing;
 use simpul_wire::board::Hardware;
 
@@ -73,6 +74,7 @@ fn main() -> ! {
         journal,
         optics: Cages::new(SharedBus::new(&bus)),
         watchdog,
+        slots: NoSlots,
     };
     let mut runtime = Runtime::new(clock::now_ms(), start, parts);
     loop {
