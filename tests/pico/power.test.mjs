@@ -68,6 +68,18 @@ test("the dying gasp goes before everything, also before the frame that is being
   console.log(`gasp complete on the line ${tookMs.toFixed(1)} ms after the edge`);
 });
 
+test("the gasp wakes a board that has nothing to do", () => {
+  const board = new Board({ random: seeded(seed) }).start();
+  board.greet();
+  // Past all that a start has to tell, and between two rounds of readings.
+  board.run(5_300);
+  const fellAtMs = board.ms;
+  board.setMains(false);
+  const gasp = board.next((m) => m.message === "gasp", 2000);
+  const tookMs = gasp.atNanos / 1e6 - fellAtMs;
+  assert.ok(tookMs < 10, `${tookMs} ms`);
+});
+
 test("the gasp waits for no more than an erase of flash", () => {
   const board = new Board({ random: seeded(seed) }).start();
   board.greet();

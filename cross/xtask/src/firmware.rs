@@ -1,7 +1,7 @@
 //! `cargo xtask firmware`: the boards' images, and whether each keeps to its budget of flash and memory.
 //!
 //! The boards are a workspace of their own (`firmware/boards`) with a target folder of its own, `target/boards`, which
-//! the emulated board's tests use as well. ELF files end up in `target/firmware`.
+//! the emulated board's tests use as well. ELF files end up in `target/firmware`, and the Pico's UF2.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,7 @@ use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object, ObjectSection, SectionFlags, SectionKind};
 
 use crate::run::{Stages, cargo, command, found, root, run, target};
-use crate::system;
+use crate::{system, uf2};
 
 /// A board.
 #[derive(Debug)]
@@ -78,7 +78,12 @@ pub fn build() -> anyhow::Result<()> {
         let elf = target().join("boards").join(board.triple).join("release").join(board.package);
         let copy = folder()?.join(format!("{}.elf", board.package));
         fs::copy(&elf, &copy).with_context(|| format!("cannot copy {}", elf.display()))?;
-        let size = size(&fs::read(&elf)?).with_context(|| format!("cannot read {}", elf.display()))?;
+        let image = fs::read(&elf)?;
+        if board.name == "pico" {
+            let file = folder()?.join(format!("{}.uf2", board.package));
+            fs::write(&file, uf2::from_elf(&image)?).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        let size = size(&image).with_context(|| format!("cannot read {}", elf.display()))?;
         let Size { flash_bytes, ram_bytes } = size;
         let Board { name, flash_bytes_max, ram_bytes_max, .. } = board;
         println!("{name:<12} {flash_bytes:>14} {flash_bytes_max:>14} {ram_bytes:>14} {ram_bytes_max:>14}");

@@ -24,21 +24,32 @@ pub fn config() -> Config {
     Config::new(clocks)
 }
 
-/// Microseconds since the chip's start (RP2040 datasheet 4.6: the raw registers have no latch, so the upper half is
-/// read again).
-pub fn now_us() -> u64 {
-    loop {
-        let high = TIMER.timerawh().read();
-        let low = TIMER.timerawl().read();
-        if TIMER.timerawh().read() == high {
-            return (u64::from(high) << 32) | u64::from(low);
-        }
-    }
+/// Microseconds since the chip's start, going round after 71 minutes: for differences.
+pub fn now_us() -> u32 {
+    TIMER.timerawl().read()
 }
 
-/// Milliseconds since the chip's start.
-pub fn now_ms() -> u64 {
-    now_us() / 1_000
+/// Milliseconds since the chip's start, which never go round. Adds up differences: dividing the chip's 64 bits would take
+/// a kilobyte of the image.
+pub struct Uptime {
+    ms: u64,
+    /// The microsecond at which `ms` became what it is.
+    at_us: u32,
+}
+
+impl Uptime {
+    /// Begins with what the counter shows: it started with the chip.
+    pub fn start() -> Self {
+        Uptime { ms: 0, at_us: 0 }
+    }
+
+    /// To be asked at least each 71 minutes.
+    pub fn now_ms(&mut self) -> u64 {
+        let whole_ms = now_us().wrapping_sub(self.at_us) / 1_000;
+        self.ms += u64::from(whole_ms);
+        self.at_us = self.at_us.wrapping_add(whole_ms * 1_000);
+        self.ms
+    }
 }
 
 /// Begin to wake the loop each [`TICK_MS`]; until then a `wfi` may never return.

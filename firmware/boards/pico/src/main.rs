@@ -6,6 +6,7 @@
 #![no_main]
 
 mod clock;
+mod copy;
 mod journal;
 mod optics;
 mod reset;
@@ -20,6 +21,7 @@ use simpul_firmware::runtime::{Parts, Runtime};
 use simpul_firmware::update::{FlashSlots, layout};
 use simpul_wire::board::Hardware;
 
+use clock::Uptime;
 use optics::Cages;
 use reset::Dog;
 use two_wire::TwoWire;
@@ -73,12 +75,13 @@ fn main() -> ! {
         watchdog,
         slots: FlashSlots::<_, { layout::PICO_STATE }>::open(&flash, layout::PICO, reset::restart),
     };
-    let mut runtime = Runtime::new(clock::now_ms(), start, parts);
+    let mut uptime = Uptime::start();
+    let mut runtime = Runtime::new(uptime.now_ms(), start, parts);
     clock::start_tick();
     let mut due_ms = 0;
     let mut seen = 0;
     loop {
-        let now_ms = clock::now_ms();
+        let now_ms = uptime.now_ms();
         let levels = SIO.gpio_in(0).read() & INPUTS;
         if due_ms <= now_ms || levels != seen || uart::has_received() {
             seen = levels;

@@ -16,7 +16,7 @@ use crate::clock::{self, Delay};
 const HALF_CLOCK_US: u32 = 5;
 
 /// A module may hold the clock for 500 us (SFF-8472 rev 12.4, table 4-3, T_CLK_HOLD); twice that is a fault.
-const CLOCK_HELD_US_MAX: u64 = 1_000;
+const CLOCK_HELD_US_MAX: u32 = 1_000;
 
 /// The two wires, with pull-ups.
 pub struct TwoWire {
@@ -38,9 +38,9 @@ impl TwoWire {
     /// Let the clock rise, and wait for a module that holds it.
     fn raise_clock(&mut self) -> Result<(), ErrorKind> {
         self.clock.set_high();
-        let end_us = clock::now_us() + CLOCK_HELD_US_MAX;
+        let released_us = clock::now_us();
         while self.clock.is_low() {
-            if clock::now_us() > end_us {
+            if clock::now_us().wrapping_sub(released_us) > CLOCK_HELD_US_MAX {
                 return Err(ErrorKind::Bus);
             }
         }

@@ -1,9 +1,9 @@
 //! Supply and battery, measured behind dividers by the chip's ADC.
 
+use embassy_rp::Peri;
 use embassy_rp::adc::{Adc, Blocking, Channel, Config};
 use embassy_rp::gpio::Pull;
 use embassy_rp::peripherals::{ADC, PIN_26, PIN_27};
-use embassy_rp::Peri;
 use simpul_firmware::runtime::Measure;
 use simpul_wire::Missing;
 
