@@ -190,6 +190,7 @@ impl Node {
     }
 
     /// One step. `now_ms` is the time since the board's start, in ms, and never goes back.
+    #[inline(never)]
     pub fn step(&mut self, now_ms: u64, inputs: &Inputs) -> Outputs {
         // First of all: everything below may take its time.
         let supply = self.supply.update(now_ms, inputs.power_good);
@@ -235,6 +236,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn pressed(&mut self, now_ms: u64, changes: desks::Changes) {
         for (desk, totals) in (0u8..).zip(&mut self.kept.totals) {
             let bit = 1 << desk;
@@ -256,6 +258,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn received(&mut self, now_ms: u64, message: &ToBoard) {
         match message {
             ToBoard::Greet(greet) => {
@@ -292,6 +295,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn ordered(&mut self, now_ms: u64, order: &RelayOrder) {
         match self.relay.order(now_ms, order, self.kept.settings.relay) {
             Answer::UnderWay => {}
@@ -309,6 +313,7 @@ impl Node {
         self.journal.not_before_ms = 0;
     }
 
+    #[inline(never)]
     fn keep(&mut self, now_ms: u64) -> Option<Kept> {
         let journal = &mut self.journal;
         if journal.writing.is_some() || !journal.changed || now_ms < journal.not_before_ms {
@@ -319,6 +324,7 @@ impl Node {
         Some(self.kept)
     }
 
+    #[inline(never)]
     fn written(&mut self, now_ms: u64, written: bool) {
         let Some((at_ms, kept)) = self.journal.writing.take() else { return };
         self.journal.failing = !written;
@@ -339,6 +345,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn send(&mut self, now_ms: u64, line_free: bool) -> (bool, Option<FromBoard>) {
         if let Some(gasp) = self.outbox.next_gasp(line_free) {
             if !line_free {
@@ -362,6 +369,7 @@ impl Node {
         (false, Some(frame))
     }
 
+    #[inline(never)]
     fn next_unnumbered(&mut self) -> Option<(Sending, FromBoard)> {
         if let Some(module) = self.sampling.next_module() {
             return Some((Sending::Module(module.cage), FromBoard::Module(module)));
@@ -407,6 +415,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn next_ms(&self, now_ms: u64) -> u64 {
         let journal = &self.journal;
         let keep_ms = if journal.changed && journal.writing.is_none() { journal.not_before_ms } else { NEVER };

@@ -15,6 +15,9 @@
 //! | light | dark | lit |
 //!
 //! A pin that cannot be read keeps its last level.
+//!
+//! What is `#[inline(never)]` here, in `node` and in `update` has one caller, and would be inlined into one function of
+//! 20 KB whose variables lie further away than a short instruction reaches: a quarter more code on a Cortex-M0+.
 
 use embedded_hal::digital::{InputPin, OutputPin};
 use simpul_wire::Missing;
@@ -35,6 +38,7 @@ pub const TRANSMIT_BYTES_MAX: usize = 16;
 pub trait Line {
     /// The next byte that came. A byte that was damaged on the way (parity, framing, overrun) may be left out or given:
     /// the frame's checksum tells. After an error it must go on receiving.
+    #[inline(never)]
     fn receive(&mut self) -> Option<u8>;
 
     /// Take some of these bytes and return how many; 0 if there is no room. Room should be small (a FIFO's): it is what
@@ -149,6 +153,7 @@ where
 
     /// One round, of bounded work; `now_ms` is the time since the board's start. Returns when the next one is due if no pin
     /// changes and no byte comes before.
+    #[inline(never)]
     pub fn poll(&mut self, now_ms: u64) -> u64 {
         self.read_pins();
         let more_received = self.receive();
@@ -212,6 +217,7 @@ where
         }
     }
 
+    #[inline(never)]
     fn read_pins(&mut self) {
         for (desk, button) in self.parts.buttons.iter_mut().enumerate() {
             match button.is_low() {
@@ -229,6 +235,7 @@ where
     }
 
     /// Take bytes up to a frame's end; whether there may be more.
+    #[inline(never)]
     fn receive(&mut self) -> bool {
         for _ in 0..RECEIVE_BYTES_MAX {
             let Some(byte) = self.parts.line.receive() else { return false };
@@ -240,6 +247,7 @@ where
         true
     }
 
+    #[inline(never)]
     fn start_frame(&mut self, frame: &FromBoard) {
         self.taken = 0;
         // No message of the link is too long (`message`'s types see to that).
@@ -255,6 +263,7 @@ where
         }
     }
 
+    #[inline(never)]
     fn sample(&mut self, sample: Sample) -> Sampled {
         match sample {
             Sample::Voltages => Sampled::Voltages {

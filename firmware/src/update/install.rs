@@ -122,6 +122,7 @@ impl<F: NorFlash> NorFlash for Shared<'_, F> {
         self.0.borrow_mut().erase(from, to)
     }
 
+    #[inline(never)]
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), F::Error> {
         self.0.borrow_mut().write(offset, bytes)
     }
@@ -138,6 +139,7 @@ pub struct Store<'a, F, const STATE: u32> {
 impl<'a, F: NorFlash, const STATE: u32> Store<'a, F, STATE> {
     /// Read the journal. An empty one is a board that was flashed by hand: its image stays. So it is with one that nothing
     /// can be read in, for there is nothing better to go by.
+    #[inline(never)]
     pub fn open(flash: &'a RefCell<F>) -> Self {
         let (journal, found) = Journal::open(Nor::new(Shared(flash)));
         let record = match found {
@@ -165,6 +167,7 @@ impl<'a, F: NorFlash, const STATE: u32> Store<'a, F, STATE> {
         self.write(Record { phase, ..self.record })
     }
 
+    #[inline(never)]
     fn write(&mut self, record: Record) -> Result<(), SlotFault> {
         self.journal.write(&record.to_bytes()).map_err(|_| SlotFault)?;
         self.record = record;

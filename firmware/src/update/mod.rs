@@ -103,6 +103,7 @@ impl Update {
 
     /// A message of the agent. Each is answered ([`Update::take_answer`]), at once or when the flash is done; only one that
     /// comes before the answer to the same one is not answered twice.
+    #[inline(never)]
     pub fn receive<S: Slots>(&mut self, slots: &S, message: &ToBoard) {
         if self.image == ImageState::NoLoader {
             if Self::concerns(message) {
@@ -180,6 +181,7 @@ impl Update {
 
     /// One piece of work. `proven`: an agent has greeted this start and the journal works. Returns whether
     /// [`Update::image`] changed.
+    #[inline(never)]
     pub fn poll<S: Slots>(&mut self, now_ms: u64, proven: bool, slots: &mut S) -> bool {
         if self.image == ImageState::Trial {
             return self.try_image(now_ms, proven, slots);
@@ -230,6 +232,7 @@ impl Update {
     }
 
     /// Reads back the next bytes of a whole image; at its end decides.
+    #[inline(never)]
     fn verify<S: Slots>(&mut self, slots: &mut S) {
         let Stage::Verifying { begun, next, checksum } = &mut self.stage else { return };
         let begun = *begun;
