@@ -36,14 +36,14 @@ test("a module is described and its light is measured, and an empty cage says th
 
 test("a module that was cut off in the middle of a byte is freed by clocks", () => {
   const board = wired([makeModule({ receivedMicrowatts: 20 }), null]);
-  board.cages[0].clocksToFree = 6;
+  board.cages[0].holdData(6);
   const first = board.next((m) => m.message === "module" && m.cage === 0, ROUND_MS);
   assert.equal(first.vendor, "SIMPUL TEST");
 });
 
 test("a module that holds the bus for ever costs its own readings and no press", () => {
   const board = wired([makeModule({ receivedMicrowatts: 20 }), null]);
-  board.cages[0].holdsData = true;
+  board.cages[0].holdData();
   for (let press = 0; press < 100; press++) board.tap(0);
   board.run(500);
   assert.equal(board.totals[0].short, 100);

@@ -5,10 +5,6 @@ const ADDRESSES = [0x50, 0x51];
 export class Cage {
   /** What sits in it: the memories behind 50h and 51h (256 bytes each), or nothing. @type {Uint8Array[] | null} */
   module = null;
-  /** A broken module: holds the data wire down for ever. */
-  holdsData = false;
-  /** A module that was cut off in the middle of a zero that it was sending: holds data until so many clocks came. */
-  clocksToFree = 0;
   /** Transfers that a module was addressed in. */
   transfers = 0;
 
@@ -16,6 +12,7 @@ export class Cage {
   #master = { data: true, clock: true };
   #line = { data: true, clock: true };
   #drivesLow = false;
+  #clocksToFree = 0;
   /** "idle" until a START; then bits. */
   #state = "idle";
   #bits = [];
@@ -36,10 +33,17 @@ export class Cage {
     this.#settle();
   }
 
+  /** Hold the data wire down until so many clocks came, as a module does that was cut off in the middle of a byte; for
+   * ever: a broken module. */
+  holdData(clocks = Infinity) {
+    this.#clocksToFree = clocks;
+    this.#settle();
+  }
+
   /** The wires follow whoever pulls them down. */
   #settle() {
     const before = this.#line;
-    const held = this.holdsData || this.clocksToFree > 0 || this.#drivesLow;
+    const held = this.#clocksToFree > 0 || this.#drivesLow;
     this.#line = { data: this.#master.data && !held, clock: this.#master.clock };
     this.#pins.data.setInputValue(this.#line.data);
     this.#pins.clock.setInputValue(this.#line.clock);
@@ -52,7 +56,7 @@ export class Cage {
   }
 
   #rise() {
-    if (this.clocksToFree > 0) this.clocksToFree--;
+    if (this.#clocksToFree > 0) this.#clocksToFree--;
     if (this.#state !== "idle") this.#bits.push(this.#line.data ? 1 : 0);
   }
 

@@ -1,4 +1,4 @@
-//! Reads what the tests need of an image: an ELF's loadable segments and symbols, and a UF2's blocks.
+//! Reads what the tests need of an image: an ELF's loadable segments, which are what its UF2 holds, and its symbols.
 
 /**
  * @param {Uint8Array} file a little-endian 32-bit ELF
@@ -35,25 +35,4 @@ function readSymbols(file, view) {
     }
   }
   return symbols;
-}
-
-/**
- * @param {Uint8Array} file a UF2 (https://github.com/microsoft/uf2)
- * @returns {Map<number, Uint8Array>} each block's bytes by address
- */
-export function readUf2(file) {
-  const blocks = new Map();
-  for (let at = 0; at < file.length; at += 512) {
-    const view = new DataView(file.buffer, file.byteOffset + at, 512);
-    const [begin, second, flags, address, size, number, count, family] = Array.from({ length: 8 }, (_, index) =>
-      view.getUint32(index * 4, true),
-    );
-    if (begin !== 0x0a324655 || second !== 0x9e5d5157 || view.getUint32(508, true) !== 0x0ab16f30) {
-      throw new Error(`no UF2 block at ${at}`);
-    }
-    if (flags !== 0x2000 || family !== 0xe48bff56) throw new Error(`block ${number}: not for the RP2040`);
-    if (number !== at / 512 || count !== file.length / 512) throw new Error(`block ${number}: out of order`);
-    blocks.set(address, file.subarray(at + 32, at + 32 + size));
-  }
-  return blocks;
 }
