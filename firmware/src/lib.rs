@@ -13,6 +13,7 @@
 //!   writes the journal, feeds bytes.
 //! - `drivers`: one chip a file.
 //! - `journal`: totals, boot number and settings, kept over a power cut at any byte.
+//! - `update`: a new image over the link, and what the loader does with it.
 //! - `boards/*`: pins, clocks and shims of real hardware only; the one place for `unsafe`.
 //!
 //! # Order of promises
@@ -35,6 +36,7 @@ pub mod runtime;
 pub mod sampling;
 pub mod supply;
 pub mod tamper;
+pub mod update;
 
 /// The time at which something is due that is not due at all.
 pub const NEVER: u64 = u64::MAX;

@@ -15,7 +15,7 @@
 
 use simpul_wire::board::{
     DESKS, DeskTotals, FrameError, FromBoard, Hardware, Hello, ImageState, JournalState, PROTOCOL_VERSION, RelayOrder,
-    RelayOutcome, ResetReason, Settings, ToBoard, UpdateRefusal, UpdateState,
+    RelayOutcome, ResetReason, Settings, ToBoard,
 };
 
 use crate::NEVER;
@@ -42,8 +42,6 @@ pub struct Start {
     pub serial: [u8; 8],
     /// Why it started.
     pub reset: ResetReason,
-    /// How the image that runs came to run.
-    pub image: ImageState,
     /// How the journal was found.
     pub journal: JournalState,
     /// What was in it (its boot number is that of the last start); the default if there was nothing.
@@ -92,6 +90,7 @@ pub struct Outputs {
 #[derive(Debug, Clone)]
 pub struct Node {
     start: Start,
+    image: ImageState,
     desks: Desks,
     tamper: Tamper,
     supply: Supply,
@@ -102,8 +101,6 @@ pub struct Node {
     journal: Journal,
     greeted: bool,
     frames_refused: u32,
-    /// To say about an update.
-    update_answer: Option<UpdateState>,
     /// What is on the line: a gasp that cuts it off has it sent again.
     sending: Sending,
 }
@@ -162,8 +159,8 @@ impl Node {
             },
             greeted: false,
             frames_refused: 0,
-            update_answer: None,
             sending: Sending::Unrepeated,
+            image: ImageState::NoLoader,
             start,
         }
     }
@@ -173,7 +170,27 @@ impl Node {
         &self.kept.settings
     }
 
+    /// How the running image came to run, for the hello; one is said when it changes. [`ImageState::NoLoader`] until told.
+    pub fn set_image(&mut self, now_ms: u64, image: ImageState) {
+        if self.image != image {
+            self.image = image;
+            self.outbox.hello_again(now_ms);
+        }
+    }
+
+    /// Whether an agent that speaks this protocol has greeted.
+    pub fn is_linked(&self) -> bool {
+        self.outbox.link() == Link::Linked
+    }
+
+    /// Whether this image has shown since its start that it does its duty: an agent understands it, and its journal was
+    /// written.
+    pub fn is_proven(&self) -> bool {
+        self.is_linked() && self.journal.totals.is_some() && !self.journal.failing
+    }
+
     /// One step. `now_ms` is the time since the board's start, in ms, and never goes back.
+    #[inline(never)]
     pub fn step(&mut self, now_ms: u64, inputs: &Inputs) -> Outputs {
         // First of all: everything below may take its time.
         let supply = self.supply.update(now_ms, inputs.power_good);
@@ -219,6 +236,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn pressed(&mut self, now_ms: u64, changes: desks::Changes) {
         for (desk, totals) in (0u8..).zip(&mut self.kept.totals) {
             let bit = 1 << desk;
@@ -240,6 +258,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn received(&mut self, now_ms: u64, message: &ToBoard) {
         match message {
             ToBoard::Greet(greet) => {
@@ -265,18 +284,18 @@ impl Node {
                 }
             }
             ToBoard::Relay(order) => self.ordered(now_ms, order),
-            ToBoard::UpdateBegin(_) | ToBoard::UpdateData(_) | ToBoard::UpdateApply(_) => {
-                self.update_answer = Some(UpdateState::Refused(UpdateRefusal::NoLoader));
-            }
             ToBoard::Configure(settings) => {
                 if self.kept.settings != *settings {
                     self.kept.settings = *settings;
                     self.changed(now_ms);
                 }
             }
+            // `crate::update`'s.
+            ToBoard::UpdateBegin(_) | ToBoard::UpdateData(_) | ToBoard::UpdateApply(_) => {}
         }
     }
 
+    #[inline(never)]
     fn ordered(&mut self, now_ms: u64, order: &RelayOrder) {
         match self.relay.order(now_ms, order, self.kept.settings.relay) {
             Answer::UnderWay => {}
@@ -294,6 +313,7 @@ impl Node {
         self.journal.not_before_ms = 0;
     }
 
+    #[inline(never)]
     fn keep(&mut self, now_ms: u64) -> Option<Kept> {
         let journal = &mut self.journal;
         if journal.writing.is_some() || !journal.changed || now_ms < journal.not_before_ms {
@@ -304,6 +324,7 @@ impl Node {
         Some(self.kept)
     }
 
+    #[inline(never)]
     fn written(&mut self, now_ms: u64, written: bool) {
         let Some((at_ms, kept)) = self.journal.writing.take() else { return };
         self.journal.failing = !written;
@@ -324,6 +345,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn send(&mut self, now_ms: u64, line_free: bool) -> (bool, Option<FromBoard>) {
         if let Some(gasp) = self.outbox.next_gasp(line_free) {
             if !line_free {
@@ -347,10 +369,8 @@ impl Node {
         (false, Some(frame))
     }
 
+    #[inline(never)]
     fn next_unnumbered(&mut self) -> Option<(Sending, FromBoard)> {
-        if let Some(state) = self.update_answer.take() {
-            return Some((Sending::Unrepeated, FromBoard::Update(state)));
-        }
         if let Some(module) = self.sampling.next_module() {
             return Some((Sending::Module(module.cage), FromBoard::Module(module)));
         }
@@ -381,7 +401,7 @@ impl Node {
             frames_refused: self.frames_refused,
             journal: if self.journal.failing { JournalState::Unreachable } else { self.start.journal },
             settings: self.kept.settings,
-            image: self.start.image,
+            image: self.image,
         }
     }
 
@@ -395,10 +415,11 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn next_ms(&self, now_ms: u64) -> u64 {
         let journal = &self.journal;
         let keep_ms = if journal.changed && journal.writing.is_none() { journal.not_before_ms } else { NEVER };
-        let frames = self.outbox.link() == Link::Linked && (self.update_answer.is_some() || self.sampling.has_frames());
+        let frames = self.outbox.link() == Link::Linked && self.sampling.has_frames();
         [
             self.desks.next_ms(&self.kept.settings),
             self.tamper.next_ms(),

@@ -15,6 +15,9 @@
 //! | light | dark | lit |
 //!
 //! A pin that cannot be read keeps its last level.
+//!
+//! What is `#[inline(never)]` here, in `node` and in `update` has one caller, and would be inlined into one function of
+//! 20 KB whose variables lie further away than a short instruction reaches: a quarter more code on a Cortex-M0+.
 
 use embedded_hal::digital::{InputPin, OutputPin};
 use simpul_wire::Missing;
@@ -23,6 +26,7 @@ use simpul_wire::board::{DESKS, ENCODED_BYTES_MAX, FrameReader, FromBoard, Measu
 use crate::kept::Kept;
 use crate::node::{Inputs, Node, Start};
 use crate::sampling::{OPTICS, Sample, Sampled};
+use crate::update::{Slots, Update};
 
 /// Bytes that one poll takes from the line: 5 ms at 115200 baud, so a poll each 5 ms keeps up.
 pub const RECEIVE_BYTES_MAX: usize = 64;
@@ -79,7 +83,7 @@ pub trait Watchdog {
 
 /// A board's hardware.
 #[derive(Debug)]
-pub struct Parts<In, Out, L, M, K, O, W> {
+pub struct Parts<In, Out, L, M, K, O, W, S> {
     /// Desk 0 first.
     pub buttons: [In; DESKS],
     /// The lid's switch.
@@ -100,13 +104,16 @@ pub struct Parts<In, Out, L, M, K, O, W> {
     pub optics: O,
     /// The watchdog.
     pub watchdog: W,
+    /// Where a new image goes; [`crate::update::NoSlots`] on a board without loader.
+    pub slots: S,
 }
 
 /// A running board.
 #[derive(Debug)]
-pub struct Runtime<In, Out, L, M, K, O, W> {
-    parts: Parts<In, Out, L, M, K, O, W>,
+pub struct Runtime<In, Out, L, M, K, O, W, S> {
+    parts: Parts<In, Out, L, M, K, O, W, S>,
     node: Node,
+    update: Update,
     inputs: Inputs,
     reader: FrameReader,
     out: [u8; ENCODED_BYTES_MAX],
@@ -115,7 +122,7 @@ pub struct Runtime<In, Out, L, M, K, O, W> {
     taken: usize,
 }
 
-impl<In, Out, L, M, K, O, W> Runtime<In, Out, L, M, K, O, W>
+impl<In, Out, L, M, K, O, W, S> Runtime<In, Out, L, M, K, O, W, S>
 where
     In: InputPin,
     Out: OutputPin,
@@ -124,12 +131,17 @@ where
     K: Keep,
     O: Optics,
     W: Watchdog,
+    S: Slots,
 {
     /// A board that starts now. Nothing is switched or sent before the first poll.
-    pub fn new(now_ms: u64, start: Start, parts: Parts<In, Out, L, M, K, O, W>) -> Self {
+    pub fn new(now_ms: u64, start: Start, parts: Parts<In, Out, L, M, K, O, W, S>) -> Self {
+        let update = Update::new(start.hardware, parts.slots.image());
+        let mut node = Node::new(now_ms, start);
+        node.set_image(now_ms, update.image());
         Runtime {
             parts,
-            node: Node::new(now_ms, start),
+            node,
+            update,
             inputs: Inputs { power_good: false, ..Inputs::default() },
             reader: FrameReader::default(),
             out: [0; ENCODED_BYTES_MAX],
@@ -140,9 +152,11 @@ where
 
     /// One round, of bounded work; `now_ms` is the time since the board's start. Returns when the next one is due if no pin
     /// changes and no byte comes before.
+    #[inline(never)]
     pub fn poll(&mut self, now_ms: u64) -> u64 {
         self.read_pins();
         let more_received = self.receive();
+        self.take_update();
         self.inputs.line_free = self.taken == self.length;
         let outputs = self.node.step(now_ms, &self.inputs);
         self.inputs.received = None;
@@ -159,6 +173,10 @@ where
         }
         if let Some(frame) = &outputs.send {
             self.start_frame(frame);
+        } else if self.taken == self.length
+            && let Some(answer) = self.update.take_answer()
+        {
+            self.start_frame(&FromBoard::Update(answer));
         }
         self.transmit();
         // What takes time comes when the gasp is on its way.
@@ -166,19 +184,39 @@ where
             self.inputs.kept = Some(self.parts.journal.keep(kept).is_ok());
         }
         self.inputs.sampled = outputs.sample.map(|sample| self.sample(sample));
+        if self.taken == self.length {
+            self.update.line_idle(now_ms);
+        }
+        if self.update.poll(now_ms, self.node.is_proven(), &mut self.parts.slots) {
+            self.node.set_image(now_ms, self.update.image());
+        }
         self.parts.watchdog.feed();
 
+        let next_ms = outputs.next_ms.min(self.update.next_ms(now_ms));
         let again = more_received || self.inputs.kept.is_some() || self.inputs.sampled.is_some();
         let sending = self.taken < self.length;
         if again {
             now_ms
         } else if sending {
-            outputs.next_ms.min(now_ms + 1)
+            next_ms.min(now_ms + 1)
         } else {
-            outputs.next_ms
+            next_ms
         }
     }
 
+    /// What is the update's goes there, from an agent that the board understands.
+    fn take_update(&mut self) {
+        if let Some(Ok(message)) = &self.inputs.received
+            && Update::concerns(message)
+        {
+            if self.node.is_linked() {
+                self.update.receive(&self.parts.slots, message);
+            }
+            self.inputs.received = None;
+        }
+    }
+
+    #[inline(never)]
     fn read_pins(&mut self) {
         for (desk, button) in self.parts.buttons.iter_mut().enumerate() {
             match button.is_low() {
@@ -196,6 +234,7 @@ where
     }
 
     /// Take bytes up to a frame's end; whether there may be more.
+    #[inline(never)]
     fn receive(&mut self) -> bool {
         for _ in 0..RECEIVE_BYTES_MAX {
             let Some(byte) = self.parts.line.receive() else { return false };
@@ -207,6 +246,7 @@ where
         true
     }
 
+    #[inline(never)]
     fn start_frame(&mut self, frame: &FromBoard) {
         self.taken = 0;
         // No message of the link is too long (`message`'s types see to that).
@@ -222,6 +262,7 @@ where
         }
     }
 
+    #[inline(never)]
     fn sample(&mut self, sample: Sample) -> Sampled {
         match sample {
             Sample::Voltages => Sampled::Voltages {

@@ -3,15 +3,14 @@
 use simpul_firmware::kept::Kept;
 use simpul_firmware::node::{Inputs, Node, Outputs, Start};
 use simpul_wire::board::{
-    FromBoard, Greet, Hardware, ImageState, JournalState, NumberedBody, PROTOCOL_VERSION, ResetReason, Settings,
-    ToBoard, UpdateApply, UpdateRefusal, UpdateState,
+    FromBoard, Greet, Hardware, JournalState, NumberedBody, PROTOCOL_VERSION, ResetReason, Settings, ToBoard,
 };
 
 fn node(settings: Settings) -> Node {
     let kept = Kept { settings, ..Kept::default() };
     let (hardware, firmware, serial) = (Hardware::Lm3s6965, [0, 1, 0], [7; 8]);
-    let (reset, image, journal) = (ResetReason::PowerOn, ImageState::NoLoader, JournalState::Good);
-    Node::new(0, Start { hardware, firmware, serial, reset, image, journal, kept })
+    let (reset, journal) = (ResetReason::PowerOn, JournalState::Good);
+    Node::new(0, Start { hardware, firmware, serial, reset, journal, kept })
 }
 
 /// On mains with a free line.
@@ -93,13 +92,4 @@ fn a_second_press_while_the_journal_writes_the_first_is_not_in_the_totals_that_a
         sent = sent.or(totals_in(&step(&mut node, &quiet())));
     }
     assert_eq!(sent, Some(1));
-}
-
-#[test]
-fn a_board_without_a_loader_refuses_an_update_by_name() {
-    let mut node = node(Settings::default());
-    let now_ms = greeted(&mut node);
-    let apply = ToBoard::UpdateApply(UpdateApply { crc32: 1 });
-    let outputs = node.step(now_ms, &Inputs { received: Some(Ok(apply)), ..quiet() });
-    assert_eq!(outputs.send, Some(FromBoard::Update(UpdateState::Refused(UpdateRefusal::NoLoader))));
 }

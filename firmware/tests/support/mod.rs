@@ -14,6 +14,7 @@ use simpul_firmware::kept::{KEPT_BYTES, Kept};
 use simpul_firmware::node::Start;
 use simpul_firmware::runtime::{Keep, Line, Measure, Optics, Parts, Runtime, Watchdog};
 use simpul_firmware::sampling::OPTICS;
+use simpul_firmware::update::NoSlots;
 use simpul_wire::Missing;
 use simpul_wire::board::{DESKS, Hardware, JournalState, Measured, ModuleFound, ResetReason};
 
@@ -168,7 +169,7 @@ pub struct Hardwired {
 }
 
 /// A board.
-pub type Board = Runtime<Pin, Pin, BoardEnd, Adc, Journal, Cages, Dog>;
+pub type Board = Runtime<Pin, Pin, BoardEnd, Adc, Journal, Cages, Dog, NoSlots>;
 
 impl Default for Hardwired {
     fn default() -> Self {
@@ -203,6 +204,7 @@ impl Hardwired {
             journal: self.journal.clone(),
             optics: Cages,
             watchdog: self.dog.clone(),
+            slots: NoSlots,
         };
         Runtime::new(0, start(journal, kept.unwrap_or_default()), parts)
     }
@@ -220,7 +222,6 @@ pub fn start(journal: JournalState, kept: Kept) -> Start {
         firmware: [0, 1, 0],
         serial: *b"\xE6\x61\x38\x82\x93\x12\x34\x56",
         reset: ResetReason::PowerOn,
-        image: simpul_wire::board::ImageState::NoLoader,
         journal,
         kept,
     }

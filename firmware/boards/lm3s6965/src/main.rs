@@ -33,8 +33,9 @@ use core::cell::RefCell;
 use cortex_m_rt::{entry, exception};
 use simpul_firmware::node::Start;
 use simpul_firmware::runtime::{Measure, Parts, Runtime};
+use simpul_firmware::update::NoSlots;
 use simpul_wire::Missing;
-use simpul_wire::board::{Hardware, ImageState};
+use simpul_wire::board::Hardware;
 
 use gpio::{PORT_A, PORT_B, PORT_D, PORT_F};
 use i2c::Bus;
@@ -61,8 +62,7 @@ fn main() -> ! {
     // A board that does not know who it is starts anew until it does.
     let Ok(serial) = memory::serial(SharedBus::new(&bus)) else { reset::restart() };
     let (journal, kept, state) = EepromJournal::open(SharedBus::new(&bus));
-    let (hardware, image) = (Hardware::Lm3s6965, ImageState::NoLoader);
-    let start = Start { hardware, firmware: FIRMWARE, serial, reset, image, journal: state, kept };
+    let start = Start { hardware: Hardware::Lm3s6965, firmware: FIRMWARE, serial, reset, journal: state, kept };
     let parts = Parts {
         buttons: [0, 1, 2, 3, 4, 5, 6, 7].map(|pin| PORT_D.inverted_input(pin)),
         tamper: PORT_A.input(2),
@@ -74,6 +74,7 @@ fn main() -> ! {
         journal,
         optics: Cages::new(SharedBus::new(&bus)),
         watchdog,
+        slots: NoSlots,
     };
     let mut runtime = Runtime::new(clock::now_ms(), start, parts);
     loop {

@@ -18,7 +18,8 @@ use embassy_rp::gpio::{Input, Level, Output, Pull};
 use embassy_rp::pac::SIO;
 use simpul_firmware::node::Start;
 use simpul_firmware::runtime::{Parts, Runtime};
-use simpul_wire::board::{Hardware, ImageState};
+use simpul_firmware::update::{FlashSlots, layout};
+use simpul_wire::board::Hardware;
 
 use clock::Uptime;
 use optics::Cages;
@@ -27,25 +28,24 @@ use two_wire::TwoWire;
 use uart::Uart;
 use voltage::Voltages;
 
-/// Of this crate, for the hello.
-const FIRMWARE: [u8; 3] = [
-    number(env!("CARGO_PKG_VERSION_MAJOR")),
-    number(env!("CARGO_PKG_VERSION_MINOR")),
-    number(env!("CARGO_PKG_VERSION_PATCH")),
-];
+/// For the hello: of this crate, or what whoever builds an image to update to calls it.
+const FIRMWARE: [u8; 3] = version(match option_env!("SIMPUL_BOARD_VERSION") {
+    Some(text) => text,
+    None => env!("CARGO_PKG_VERSION"),
+});
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let reset = reset::reason();
     let chip = embassy_rp::init(clock::config());
     let watchdog = Dog::start(chip.WATCHDOG);
-    let opened = journal::open(chip.FLASH);
+    let flash = journal::chip(chip.FLASH);
+    let opened = journal::open(&flash);
     let start = Start {
         hardware: Hardware::Pico,
         firmware: FIRMWARE,
         serial: opened.serial,
         reset,
-        image: ImageState::NoLoader,
         journal: opened.state,
         kept: opened.kept,
     };
@@ -73,6 +73,7 @@ fn main() -> ! {
             TwoWire::new(chip.PIN_18.into(), chip.PIN_19.into()),
         ]),
         watchdog,
+        slots: FlashSlots::<_, { layout::PICO_STATE }>::open(&flash, layout::PICO, reset::restart),
     };
     let mut uptime = Uptime::start();
     let mut runtime = Runtime::new(uptime.now_ms(), start, parts);
@@ -99,10 +100,19 @@ const INPUTS: u32 = 0b1111_1111_1100;
 /// A poll feeds the watchdog, so one comes at least this often, however little there is to do.
 const POLL_EVERY_MS: u64 = 1_000;
 
-/// A version's number from its text.
-const fn number(text: &str) -> u8 {
-    match u8::from_str_radix(text, 10) {
-        Ok(number) => number,
-        Err(_) => panic!("a version's numbers are below 256"),
+/// A version's numbers from its text: `major.minor.patch`.
+const fn version(text: &str) -> [u8; 3] {
+    let text = text.as_bytes();
+    let mut numbers = [0u8; 3];
+    let mut number = 0;
+    let mut at = 0;
+    while at < text.len() {
+        match text[at] {
+            b'.' => number += 1,
+            digit @ b'0'..=b'9' => numbers[number] = numbers[number] * 10 + (digit - b'0'),
+            _ => panic!("a version is three numbers below 256"),
+        }
+        at += 1;
     }
+    numbers
 }

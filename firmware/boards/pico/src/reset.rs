@@ -50,6 +50,11 @@ impl Watchdog for Dog {
     }
 }
 
+/// Start anew on purpose. Tells [`reason`] so.
+pub fn restart() {
+    pac::WATCHDOG.ctrl().modify(|w| w.set_trigger(true));
+}
+
 /// Wait for the watchdog rather than start anew at once: a start writes the boot number into flash, and a panic that
 /// comes back with each start would wear a sector out within hours instead of years.
 #[panic_handler]
