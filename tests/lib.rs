@@ -7,3 +7,4 @@
 pub mod district;
 pub mod line;
 pub mod outcome;
+pub mod village_board;

@@ -22,10 +22,13 @@ pub enum Bench {
     Footprint,
     /// Fresh events while a backlog drains over a narrow link.
     Outage,
+    /// From a press of a board's button to the record in the hub.
+    Board,
 }
 
 impl Bench {
-    const ALL: [Bench; 6] = [Bench::Spool, Bench::Intake, Bench::Mqtt, Bench::Wire, Bench::Footprint, Bench::Outage];
+    const ALL: [Bench; 7] =
+        [Bench::Spool, Bench::Intake, Bench::Mqtt, Bench::Wire, Bench::Footprint, Bench::Outage, Bench::Board];
 
     fn target(self) -> &'static str {
         match self {
@@ -35,13 +38,14 @@ impl Bench {
             Bench::Wire => "bench_wire",
             Bench::Footprint => "bench_footprint",
             Bench::Outage => "bench_outage",
+            Bench::Board => "bench_board",
         }
     }
 
     /// Packages besides [`system::TEST`].
     fn needs(self) -> &'static [system::Need] {
         match self {
-            Bench::Spool | Bench::Intake | Bench::Mqtt => &[],
+            Bench::Spool | Bench::Intake | Bench::Mqtt | Bench::Board => &[],
             Bench::Footprint => system::MUSL,
             Bench::Wire | Bench::Outage => system::NETWORK,
         }
@@ -50,7 +54,7 @@ impl Bench {
     /// What the bench sets up on the machine that only root may, if anything.
     fn as_root_for(self) -> Option<&'static str> {
         match self {
-            Bench::Spool | Bench::Intake | Bench::Mqtt => None,
+            Bench::Spool | Bench::Intake | Bench::Mqtt | Bench::Board => None,
             Bench::Footprint => Some("loop devices"),
             Bench::Wire | Bench::Outage => Some("network namespaces"),
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::camera::Camera;
@@ -20,6 +20,9 @@ pub const CAMERA_USER: &str = "viewer";
 pub const CAMERA_PASSWORD: &str = "simulasi-kamera";
 /// The local API's token: that of a loopback agent that exists for minutes.
 const TOKEN: &str = "simulasi-token-of-a-test";
+
+/// A command that asks an agent answers at once; a debug build beside a compiler gets more.
+const COMMAND_MAX: Duration = Duration::from_secs(20);
 
 /// What differs between a demo, a test and a fault run.
 #[derive(Debug, Clone)]
@@ -155,6 +158,17 @@ impl Node {
             .argument(self.directory.join("agent.toml").to_string_lossy());
         self.process = Some(launch.start()?);
         Ok(())
+    }
+
+    /// Run one of its commands on its configuration to the end; what it printed. Fails when the command does.
+    pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = tokio::process::Command::new(binary("simpul-agent")?);
+        command.args(arguments).arg("--config").arg(self.directory.join("agent.toml")).kill_on_drop(true);
+        let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("the command hangs")??;
+        if !output.status.success() {
+            bail!("simpul-agent {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Wait until its local API answers.
