@@ -38,7 +38,6 @@ pub const TRANSMIT_BYTES_MAX: usize = 16;
 pub trait Line {
     /// The next byte that came. A byte that was damaged on the way (parity, framing, overrun) may be left out or given:
     /// the frame's checksum tells. After an error it must go on receiving.
-    #[inline(never)]
     fn receive(&mut self) -> Option<u8>;
 
     /// Take some of these bytes and return how many; 0 if there is no room. Room should be small (a FIFO's): it is what

@@ -24,5 +24,4 @@ pub const PICO_STATE: u32 = 12 * 1024;
 
 /// The Raspberry Pi Pico's slots. 64 KiB are twice the image's budget. The flash has room for a third slot, so nothing is
 /// ever swapped: each step of the loader is a copy that can be done again.
-pub const PICO: Layout =
-    Layout { active: 64 * 1024, second: 128 * 1024, former: 192 * 1024, slot_bytes: 64 * 1024 };
+pub const PICO: Layout = Layout { active: 64 * 1024, second: 128 * 1024, former: 192 * 1024, slot_bytes: 64 * 1024 };
