@@ -25,7 +25,7 @@ fn told(seed: u64) -> (Bench, RefCell<Flash>) {
     let (new, described) = image(seed + 1, NEW_BYTES);
     let flash = RefCell::new(Flash::new(seed, &old));
     flash.borrow_mut().bytes[LAYOUT.second as usize..][..NEW_BYTES].copy_from_slice(&new);
-    slots(&flash).mark_for_trial(&described).unwrap();
+    assert_eq!(slots(&flash).mark_for_trial(&described), Ok(()));
     (Bench { old, new, described }, flash)
 }
 
