@@ -50,7 +50,7 @@ impl<'a> Bench<'a> {
     }
 
     fn piece(&mut self, offset: usize, bytes: &[u8]) -> UpdateState {
-        let bytes = Vec::from_slice(bytes).unwrap();
+        let bytes = bytes.iter().copied().collect();
         self.ask(&ToBoard::UpdateData(UpdateData { offset: offset as u32, bytes }))
     }
 
