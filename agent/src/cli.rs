@@ -13,7 +13,9 @@ use clap::{Parser, Subcommand};
 use simpul_clock::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, print_defaults};
+use crate::config::{BoardPort, Config, print_defaults};
+use crate::sources::board::monitor;
+use crate::sources::board::port::Machine;
 use crate::{run, spool, status};
 
 /// Where the configuration is when nothing else is said.
@@ -25,6 +27,8 @@ Begin with a configuration:
   simpul-agent config check agent.toml                what is wrong with it, all at once
   simpul-agent run --config agent.toml
   simpul-agent status --config agent.toml             is it connected, what waits for the hub
+  simpul-agent board status --config agent.toml       does the I/O board talk, what does it count and measure
+  simpul-agent board monitor /dev/ttyACM0             what a board says, live, while no agent runs
 
 Exit codes: 0 done, 1 failed, 2 the command line cannot be understood, 3 the configuration is refused,
 4 no agent runs, 5 the spool has problems.";
@@ -58,9 +62,36 @@ enum Command {
     /// Check a configuration, or print one with every default.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the I/O board.
+    #[command(subcommand)]
+    Board(BoardCommand),
     /// Look into a spool's folder while no agent runs on it.
     #[command(subcommand)]
     Spool(SpoolCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BoardCommand {
+    /// Ask the running agent how its board is: condition, totals, measurements.
+    Status {
+        /// The configuration that the agent runs with.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what the board says, live, until interrupted; for a bench, or while no agent runs.
+    ///
+    /// The board is greeted, so that it talks, and nothing is acknowledged: all it has is still there for the agent.
+    /// Numbered messages therefore come again twice a second.
+    Monitor {
+        /// The serial port. Left out: the configuration's, or the USB serial device of Raspberry Pi's (2e8a).
+        port: Option<PathBuf>,
+        /// The configuration to take the port from.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,6 +154,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Status { config, json } => show_status(&config, json),
         Command::Config(ConfigCommand::Check { file }) => check(&file),
         Command::Config(ConfigCommand::PrintDefaults) => out(&print_defaults()),
+        Command::Board(BoardCommand::Status { config, json }) => show_board(&config, json),
+        Command::Board(BoardCommand::Monitor { port, config }) => monitor(port, &config),
         Command::Spool(SpoolCommand::Inspect { directory, json }) => show_spool(spool::inspect(&directory), json),
         Command::Spool(SpoolCommand::Verify { directory, json }) => show_spool(spool::verify(&directory), json),
         Command::Spool(SpoolCommand::Export { directory, out: to }) => export(&directory, &to),
@@ -160,12 +193,18 @@ fn check(path: &Path) -> Result<(), Failure> {
     out(&format!("{}: good (node {})\n", path.display(), config.node))
 }
 
+/// Out of line: it is large, and built in two places.
+#[inline(never)]
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
+}
+
 fn run_agent(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
     // A log that cannot be written (its disk is full too) must not matter: to say so on standard error would panic.
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr);
     log.log_internal_errors(false).init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
@@ -179,15 +218,56 @@ fn run_agent(path: &Path) -> Result<(), Failure> {
     })
 }
 
-fn show_status(path: &Path, as_json: bool) -> Result<(), Failure> {
+fn ask(path: &Path) -> Result<status::Status<serde_json::Value>, Failure> {
     let socket = status::socket_path(&load(path)?.state_directory);
-    let status = status::ask(&socket).map_err(|error| match error.kind() {
+    status::ask(&socket).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             Failure::NotRunning(format!("no agent runs with {} ({}: {error})", path.display(), socket.display()))
         }
         _ => Failure::Failed(format!("{}: {error}", socket.display())),
-    })?;
+    })
+}
+
+fn show_status(path: &Path, as_json: bool) -> Result<(), Failure> {
+    let status = ask(path)?;
     if as_json { json(&status) } else { out(&print::status(&status)) }
+}
+
+fn show_board(path: &Path, as_json: bool) -> Result<(), Failure> {
+    let Some(board) = ask(path)?.board else {
+        return Err(Failure::Failed(format!("no board is configured; write [board] in {}", path.display())));
+    };
+    if as_json { json(&board) } else { out(&print::board(&board)) }
+}
+
+fn monitor(port: Option<PathBuf>, config: &Path) -> Result<(), Failure> {
+    let port = match port {
+        Some(port) => port,
+        None => {
+            // Without a configuration (on a bench) the board is looked for.
+            let configured = if config.exists() { load(config)?.board.map(|board| board.port) } else { None };
+            let machine = Machine::default();
+            machine.find(&configured.unwrap_or(BoardPort::Auto)).ok_or_else(|| {
+                Failure::Failed("no board's port found; name it: simpul-agent board monitor /dev/...".to_string())
+            })?
+        }
+    };
+    let runtime = runtime()?;
+    let mut printed = Ok(());
+    let watched = runtime.block_on(monitor::run(&port, |line| {
+        printed = writeln!(io::stdout(), "{line}");
+        printed.is_ok()
+    }));
+    match (watched, printed) {
+        (Err(error), _) if error.kind() == io::ErrorKind::ResourceBusy => Err(Failure::Failed(format!(
+            "{}: {error}. If that is the agent, ask it instead (simpul-agent board status), or stop it first \
+             (systemctl stop simpul-agent); nothing is lost by that, the board keeps what it counts",
+            port.display()
+        ))),
+        (Err(error), _) => Err(Failure::Failed(format!("{}: {error}", port.display()))),
+        (_, Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
+        _ => Ok(()),
+    }
 }
 
 fn show_spool(report: Result<spool::Report, spool::SpoolError>, as_json: bool) -> Result<(), Failure> {

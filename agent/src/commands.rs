@@ -17,37 +17,49 @@ use simpul_wire::{Label, Text};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::sources::board::{BoardAnswer, BoardCommand};
 use crate::sources::{CameraAction, CameraCommand, told};
 use crate::spool::NewRecord;
 use crate::stamper::Stamper;
 use crate::uplink::buffer::Buffer;
 use known::{Known, KnownIds};
 
-/// Commands that are being done at a time; each waits for a camera at most.
+/// Commands that are being done at a time; each waits for a camera or the board at most.
 const RUNNING_MAX: usize = 8;
 
 /// Longest time to live: a command is for someone who waits for its result.
 const TTL_MAX: Duration = Duration::from_secs(600);
+
+/// The ways to the sources that do commands.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// To each camera, by its id.
+    pub cameras: HashMap<Label, mpsc::Sender<CameraCommand>>,
+    /// To the board; nothing: there is none.
+    pub board: Option<mpsc::Sender<BoardCommand>>,
+}
 
 /// Does commands.
 pub struct CommandDesk<B> {
     buffer: B,
     stamper: Stamper,
     clock: Clock,
-    cameras: HashMap<Label, mpsc::Sender<CameraCommand>>,
+    sources: Sources,
     ids: KnownIds,
+}
+
+/// What came of a command.
+struct Ended {
+    id: [u8; 16],
+    /// Its result is in the spool already.
+    kept: bool,
+    result: Result<String, String>,
 }
 
 impl<B: Buffer> CommandDesk<B> {
     /// Known ids are kept in `directory`.
-    pub fn open(
-        directory: &Path,
-        buffer: B,
-        stamper: Stamper,
-        clock: Clock,
-        cameras: HashMap<Label, mpsc::Sender<CameraCommand>>,
-    ) -> Self {
-        CommandDesk { buffer, stamper, clock, cameras, ids: KnownIds::open(directory) }
+    pub fn open(directory: &Path, buffer: B, stamper: Stamper, clock: Clock, sources: Sources) -> Self {
+        CommandDesk { buffer, stamper, clock, sources, ids: KnownIds::open(directory) }
     }
 
     /// Do what comes, until `shutdown` becomes true.
@@ -62,7 +74,7 @@ impl<B: Buffer> CommandDesk<B> {
             tokio::select! {
                 () = told(&mut shutdown) => return,
                 Some(ended) = running.join_next() => {
-                    if let Ok((id, result)) = ended && self.answer(id, result).await {
+                    if let Ok(Ended { id, kept, result }) = ended && (kept || self.answer(id, result).await) {
                         self.finish(id);
                     }
                 }
@@ -74,12 +86,7 @@ impl<B: Buffer> CommandDesk<B> {
         }
     }
 
-    async fn begin(
-        &mut self,
-        command: Command,
-        received_at: Moment,
-        running: &mut JoinSet<([u8; 16], Result<String, String>)>,
-    ) {
+    async fn begin(&mut self, command: Command, received_at: Moment, running: &mut JoinSet<Ended>) {
         match self.ids.remember(command.id) {
             Ok(Known::New) => {}
             Ok(Known::Before) => {
@@ -95,19 +102,19 @@ impl<B: Buffer> CommandDesk<B> {
         }
         let ttl = Duration::from_millis(u64::from(command.ttl_ms)).min(TTL_MAX);
         let left = (received_at + ttl).since(self.clock.now());
+        let id = command.id;
+        tracing::info!(id = hex::encode(id), action = ?command.action, "a command from the hub");
         let (camera, action) = match command.action {
             Action::SnapshotNow { camera } => (camera, CameraAction::SnapshotNow),
             Action::ConfirmView { camera } => (camera, CameraAction::ConfirmView),
-            Action::PowerCycle { .. } => {
-                let id = command.id;
-                running.spawn(async move { (id, Err("no board at this node".to_string())) });
+            Action::PowerCycle { off_ms } => {
+                let board = self.sources.board.clone();
+                running.spawn(async move { order_board(board, id, off_ms, left).await });
                 return;
             }
         };
-        tracing::info!(id = hex::encode(command.id), %camera, ?action, "a command from the hub");
-        let source = self.cameras.get(&camera).cloned();
-        let id = command.id;
-        running.spawn(async move { (id, order(source, camera, action, left).await) });
+        let source = self.sources.cameras.get(&camera).cloned();
+        running.spawn(async move { Ended { id, kept: false, result: order(source, camera, action, left).await } });
     }
 
     async fn answer(&self, id: [u8; 16], result: Result<String, String>) -> bool {
@@ -148,6 +155,25 @@ async fn order(
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err("the camera's task ended".to_string()),
         Err(_) => Err("expired before the camera was done".to_string()),
+    }
+}
+
+/// Hand a power cycle to the board and wait for what came of it. The board keeps the result itself, before it lets the
+/// board forget it; one that comes after this gave up is told as well, and is the truth.
+async fn order_board(board: Option<mpsc::Sender<BoardCommand>>, id: [u8; 16], off_ms: u32, left: Duration) -> Ended {
+    let failed = |why: &str| Ended { id, kept: false, result: Err(why.to_string()) };
+    if left.is_zero() {
+        return failed("expired before it could be begun");
+    }
+    let Some(board) = board else { return failed("no board at this node") };
+    let (reply, answer) = oneshot::channel();
+    if board.try_send(BoardCommand { id, off_ms, reply }).is_err() {
+        return failed("the board is busy");
+    }
+    match tokio::time::timeout(left, answer).await {
+        Ok(Ok(BoardAnswer { kept, result })) => Ended { id, kept, result },
+        Ok(Err(_)) => failed("the board's task ended"),
+        Err(_) => failed("expired before the board answered"),
     }
 }
 

@@ -14,18 +14,20 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use simpul_clock::Clock;
 use simpul_wire::event::{EventBody, EventRecord};
-use simpul_wire::{Label, SeqRange, Stream};
+use simpul_wire::{SeqRange, Stream};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::commands::CommandDesk;
+use crate::commands::{CommandDesk, Sources};
 use crate::config::Config;
+use crate::sources::board::status::BoardStatus;
+use crate::sources::board::{self, BoardCommand};
 use crate::sources::host::{self, Machine};
-use crate::sources::{CameraCommand, camera, local_api};
+use crate::sources::{camera, local_api};
 use crate::spool::{NewRecord, OpenReport, Spool, SpoolError};
 use crate::stamper::Stamper;
-use crate::status;
+use crate::status::{self, Shown};
 use crate::uplink::driver::{Driver, Parts, UplinkStatus};
 use crate::uplink::tls::{JudgingTime, client_config};
 
@@ -37,6 +39,9 @@ const COMMANDS_MAX: usize = 16;
 
 /// Commands on their way to one camera: one that is done and one that waits; more is someone's impatience.
 const CAMERA_COMMANDS_MAX: usize = 2;
+
+/// Commands on their way to the board: as for a camera.
+const BOARD_COMMANDS_MAX: usize = 2;
 
 /// Sources get so long to close: the local API answers what it has begun.
 const SOURCES_CLOSE_MAX: Duration = Duration::from_secs(4);
@@ -87,8 +92,8 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let agent = Agent { time: clock::judging_time(&directory, clock.clone()), config, clock, stamper, spool };
     let (sources_stop, sources_stopped) = watch::channel(false);
     let (uplink_stop, uplink_stopped) = watch::channel(false);
-    let (mut sources, cameras) = agent.sources(&sources_stopped);
-    let (mut uplink, shown) = agent.uplink(cameras, &uplink_stopped);
+    let (mut sources, ways, board) = agent.sources(&sources_stopped);
+    let (mut uplink, shown) = agent.uplink(ways, board, &uplink_stopped);
     // Outside of systemd there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     tracing::info!(node = %agent.config.node, version = %crate::version(), "the agent runs");
@@ -113,8 +118,8 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     Ok(())
 }
 
-/// The way to each camera, by its id.
-type Cameras = HashMap<Label, mpsc::Sender<CameraCommand>>;
+/// What is shown of the board.
+type BoardShown = Option<watch::Receiver<BoardStatus>>;
 
 struct Agent {
     config: Config,
@@ -125,8 +130,8 @@ struct Agent {
 }
 
 impl Agent {
-    /// Everything that appends, but for the uplink; and the way to each camera.
-    fn sources(&self, stop: &watch::Receiver<bool>) -> (JoinSet<()>, Cameras) {
+    /// Everything that appends, but for the uplink; and the ways to what does commands.
+    fn sources(&self, stop: &watch::Receiver<bool>) -> (JoinSet<()>, Sources, BoardShown) {
         let mut tasks = JoinSet::new();
         let mut cameras = HashMap::new();
         for config in self.config.cameras.clone() {
@@ -168,11 +173,44 @@ impl Agent {
             self.time.clone(),
             stop.clone(),
         ));
-        (tasks, cameras)
+        let (to_board, shown) = self.board(&mut tasks, stop).unzip();
+        (tasks, Sources { cameras, board: to_board }, shown)
+    }
+
+    /// The board, if there is one: the way to it, and what is shown of it.
+    fn board(
+        &self,
+        tasks: &mut JoinSet<()>,
+        stop: &watch::Receiver<bool>,
+    ) -> Option<(mpsc::Sender<BoardCommand>, watch::Receiver<BoardStatus>)> {
+        let config = self.config.board.clone()?;
+        let (orders, commands) = mpsc::channel(BOARD_COMMANDS_MAX);
+        let (status, shown) = watch::channel(BoardStatus::default());
+        let parts = board::Parts {
+            config,
+            machine: board::port::Machine::default(),
+            sink: self.spool.clone(),
+            stamper: self.stamper.clone(),
+            clock: self.clock.clone(),
+            commands,
+            status,
+        };
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            if let Err(error) = board::run(parts, stop).await {
+                tracing::error!(%error, "the board is not read: mend that and restart the agent");
+            }
+        });
+        Some((orders, shown))
     }
 
     /// The way to the hub, and what belongs to it; and its condition.
-    fn uplink(&self, cameras: Cameras, stop: &watch::Receiver<bool>) -> (JoinSet<()>, watch::Receiver<UplinkStatus>) {
+    fn uplink(
+        &self,
+        ways: Sources,
+        board: BoardShown,
+        stop: &watch::Receiver<bool>,
+    ) -> (JoinSet<()>, watch::Receiver<UplinkStatus>) {
         let mut tasks = JoinSet::new();
         let (to_desk, commands) = mpsc::channel(COMMANDS_MAX);
         let (status, shown) = watch::channel(UplinkStatus::default());
@@ -182,7 +220,7 @@ impl Agent {
             self.spool.clone(),
             self.stamper.clone(),
             self.clock.clone(),
-            cameras,
+            ways,
         );
         tasks.spawn(desk.run(commands, stop.clone()));
 
@@ -210,11 +248,11 @@ impl Agent {
 
         let path = status::socket_path(&self.config.state_directory);
         let (node, clock, spool) = (self.config.node.clone(), self.clock.clone(), self.spool.state());
+        let shown = Shown { node, clock, spool, uplink: shown, board };
         let status_stop = stop.clone();
         tasks.spawn(keep("the status socket", stop.clone(), move || {
-            let (path, node, clock) = (path.clone(), node.clone(), clock.clone());
-            let (spool, shown, stop) = (spool.clone(), shown.clone(), status_stop.clone());
-            async move { status::serve(&path, node, clock, spool, shown, stop).await }
+            let (path, shown, stop) = (path.clone(), shown.clone(), status_stop.clone());
+            async move { status::serve(&path, shown, stop).await }
         }));
         (tasks, condition)
     }

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use simpul_clock::{Clock, Moment};
 use simpul_wire::{NodeId, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use crate::sources::board::status::BoardStatus;
 use crate::spool::SpoolState;
 use crate::uplink::driver::UplinkStatus;
 
@@ -24,9 +26,9 @@ const WRITE_MAX: Duration = Duration::from_secs(2);
 /// Largest document that a reader takes: a hundred times a full one.
 const DOCUMENT_BYTES_MAX: u64 = 256 * 1024;
 
-/// The document.
+/// The document. A reader takes its board as JSON: typed reading of it would be 30 KB of the agent's 6 MiB.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
+pub struct Status<B = BoardStatus> {
     /// The node.
     pub node: String,
     /// The agent's version.
@@ -41,6 +43,13 @@ pub struct Status {
     pub uplink: Link,
     /// The streams, most urgent first.
     pub streams: Vec<StreamLine>,
+    /// The I/O board; nothing: none is configured.
+    #[serde(default = "none")]
+    pub board: Option<B>,
+}
+
+fn none<B>() -> Option<B> {
+    None
 }
 
 /// The way to the hub.
@@ -84,7 +93,13 @@ pub struct StreamLine {
 }
 
 /// Put the document together.
-pub fn status(node: &NodeId, spool: &SpoolState, uplink: &UplinkStatus, now: Moment) -> Status {
+pub fn status(
+    node: &NodeId,
+    spool: &SpoolState,
+    uplink: &UplinkStatus,
+    board: Option<BoardStatus>,
+    now: Moment,
+) -> Status {
     let streams = Stream::ALL.into_iter().map(|stream| {
         let status = spool.stream(stream);
         StreamLine {
@@ -114,6 +129,7 @@ pub fn status(node: &NodeId, spool: &SpoolState, uplink: &UplinkStatus, now: Mom
             bytes_per_second: uplink.bytes_per_second.map(|rate| rate as u64),
         },
         streams: streams.collect(),
+        board,
     }
 }
 
@@ -122,18 +138,33 @@ pub fn socket_path(state_directory: &Path) -> PathBuf {
     state_directory.join("agent.sock")
 }
 
+/// What the document is put together from.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The node.
+    pub node: NodeId,
+    /// Ages are by it.
+    pub clock: Clock,
+    /// The buffer.
+    pub spool: watch::Receiver<SpoolState>,
+    /// The way to the hub.
+    pub uplink: watch::Receiver<UplinkStatus>,
+    /// The board, if one is configured.
+    pub board: Option<watch::Receiver<BoardStatus>>,
+}
+
+impl Shown {
+    fn document(&self) -> Status {
+        let board = self.board.as_ref().map(|board| board.borrow().clone());
+        status(&self.node, &self.spool.borrow(), &self.uplink.borrow(), board, self.clock.now())
+    }
+}
+
 /// Answer every connection with the document, until `shutdown` becomes true.
 ///
 /// # Errors
 /// When the socket cannot be made (the path may be longer than the 107 bytes that sockets allow).
-pub async fn serve(
-    path: &Path,
-    node: NodeId,
-    clock: Clock,
-    spool: watch::Receiver<SpoolState>,
-    uplink: watch::Receiver<UplinkStatus>,
-    mut shutdown: watch::Receiver<bool>,
-) -> io::Result<()> {
+pub async fn serve(path: &Path, shown: Shown, mut shutdown: watch::Receiver<bool>) -> io::Result<()> {
     // One of a run before this one; the spool's lock is what keeps two agents apart.
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
@@ -151,8 +182,7 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let document = status(&node, &spool.borrow(), &uplink.borrow(), clock.now());
-        let text = serde_json::to_vec(&document).unwrap_or_default();
+        let text = serde_json::to_vec(&shown.document()).unwrap_or_default();
         // One reader at a time is enough; one that does not read is dropped.
         let _ = tokio::time::timeout(WRITE_MAX, async { stream.write_all(&text).await }).await;
     }
@@ -163,7 +193,7 @@ pub async fn serve(
 ///
 /// # Errors
 /// `ConnectionRefused` or `NotFound` when none runs; `InvalidData` when what answers is none.
-pub fn ask(path: &Path) -> io::Result<Status> {
+pub fn ask(path: &Path) -> io::Result<Status<Value>> {
     let stream = BlockingStream::connect(path)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut text = Vec::new();

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use simpul_agent::config::{CameraAddress, ClockTrust, Config, print_defaults};
+use simpul_agent::config::{BoardPort, CameraAddress, ClockTrust, Config, LongPress, print_defaults};
+use simpul_wire::board::Settings;
 
 const LEAST: &str = "node = \"35.12.07.2003-01\"\n[uplink]\nhubs = [\"hub.example:8883\"]\n";
 
@@ -71,7 +72,7 @@ fn switched_on(choose: impl Fn(&str, Option<&str>) -> String) -> String {
 fn the_printed_defaults_hold_with_every_table_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     secret(folder.path(), "local-api.token", "0123456789abcdef", 0o600);
-    let kept = ["node", "hubs", "id", "snapshot_url", "token_file"];
+    let kept = ["node", "hubs", "id", "snapshot_url", "token_file", "button", "service"];
     let text = switched_on(|line, example| {
         let name = line.split(" = ").next().unwrap_or_default();
         let keep = line.starts_with('[') || line.is_empty() || example.is_some() || kept.contains(&name);
@@ -81,7 +82,8 @@ fn the_printed_defaults_hold_with_every_table_switched_on() {
     let least = format!(
         "{LEAST}[[cameras]]\nid = \"gate\"\n\
          snapshot_url = \"http://192.168.1.64/ISAPI/Streaming/channels/101/picture\"\n\
-         [local_api]\ntoken_file = \"local-api.token\"\n"
+         [local_api]\ntoken_file = \"local-api.token\"\n\
+         [board]\n[[board.desk]]\nbutton = 1\nservice = \"ktp\"\n"
     );
     let least = Config::parse(&least, folder.path()).unwrap();
     assert_eq!(format!("{printed:?}"), format!("{least:?}"));
@@ -115,6 +117,57 @@ fn unknown_keys_are_refused_with_the_nearest_name_and_their_place() {
         &["line 7: cameras[0].password: unknown key; did you mean password_file?"],
     );
     check("[host]\nxyzzy = 1\n", &["line 5: host.xyzzy: unknown key; allowed here: enabled, interval"]);
+}
+
+#[test]
+fn a_board_is_read_with_its_desks() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "{LEAST}[board]\nport = \"/dev/ttyAMA0\"\nlong_press_ms = 2000\ncages = [1]\nbattery_low_mv = 11500\nrelay = true\n\
+         [[board.desk]]\nbutton = 1\nservice = \"ktp\"\ndesk = \"1\"\nlong_press = \"undo\"\n\
+         [[board.desk]]\nbutton = 8\nservice = \"kk\"\n"
+    );
+    let board = Config::parse(&text, folder.path()).unwrap().board.unwrap();
+    assert_eq!(board.port, BoardPort::Path("/dev/ttyAMA0".into()));
+    let settings =
+        Settings { long_press_ms: 2_000, desks: 0b1000_0001, cages: 0b10, battery_low_mv: 11_500, relay: true };
+    assert_eq!(board.settings, settings);
+    let desks: Vec<_> = board.desks.iter().map(|desk| (desk.button, desk.service.as_str(), desk.long_press)).collect();
+    assert_eq!(desks, [(0, "ktp", LongPress::Undo), (7, "kk", LongPress::NoShow)]);
+    assert!(Config::parse(LEAST, folder.path()).unwrap().board.is_none(), "no section, no board");
+    let bare = Config::parse(&format!("{LEAST}[board]\n"), folder.path()).unwrap().board.unwrap();
+    assert_eq!((bare.port, bare.settings.desks), (BoardPort::Auto, 0));
+}
+
+#[test]
+fn a_boards_mistakes_are_refused_with_their_place() {
+    check("[board]\nprot = \"auto\"\n", &["line 5: board.prot: unknown key; did you mean port?"]);
+    check("[board]\n[[board.desks]]\nbutton = 1\n", &["line 5: board.desks: unknown key; did you mean desk?"]);
+    check("[boad]\n", &["line 4: boad: unknown key; did you mean board?"]);
+    check("[board]\ndesk = 3\n", &["line 5: board.desk: must be tables: [[board.desk]]"]);
+    check(
+        "[board]\ncages = [2]\n",
+        &["line 5: board.cages: [2] is not allowed; a list of cages, each 0 or 1, such as [0, 1]"],
+    );
+    check(
+        "[[board.desk]]\nbutton = 9\nservice = \"k t p\"\nlong_press = \"none\"\n",
+        &[
+            "line 5: board.desk[0].button: 9 is not allowed; a whole number from 1 to 8, such as 1",
+            "line 6: board.desk[0].service: \"k t p\" is not allowed; 1 to 64 letters, digits, '.', '_' or '-', such as \"ktp\"",
+            "line 7: board.desk[0].long_press: \"none\" is not allowed; \"no_show\", \"undo\" or \"ignore\", such as \"undo\"",
+        ],
+    );
+    check(
+        "[[board.desk]]\nbutton = 1\nservice = \"a\"\n[[board.desk]]\nbutton = 1\nservise = \"b\"\n",
+        &[
+            "line 7: board.desk[1].service: missing; write for example service = \"ktp\"",
+            "line 9: board.desk[1].servise: unknown key; did you mean service?",
+        ],
+    );
+    check(
+        "[[board.desk]]\nbutton = 1\nservice = \"a\"\n[[board.desk]]\nbutton = 1\nservice = \"b\"\n",
+        &["line 8: board.desk[1].button: 1 is another desk's already"],
+    );
 }
 
 #[test]

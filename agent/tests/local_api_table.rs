@@ -295,7 +295,7 @@ async fn bad_requests_get_their_exact_answers() {
             r#"{"readings":[{"metric":"a","unit":"V","missing":"lost"}]}"#,
             422,
             "readings[0].missing: one of not_supported, device_off, timeout, no_light, no_module, bad_checksum, \
-          out_of_range, bus_stuck, forbidden, unreadable, not_yet is expected",
+          out_of_range, bus_stuck, forbidden, unreadable, not_yet, no_diagnostics is expected",
         ),
     ] {
         let answer = api.post(path, body).await;

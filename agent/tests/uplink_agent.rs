@@ -5,6 +5,8 @@
     reason = "a test against a real process: deadlines, and helpers that fail loudly"
 )]
 
+mod fake;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -68,6 +70,9 @@ fn every_failure_has_its_exit_code_and_says_what_to_do() {
         (&["run", "--config", "bad.toml"], 3, "hubs"),
         (&["status", "--config", "agent.toml"], 4, "no agent runs"),
         (&["start"], 2, "unrecognized subcommand"),
+        (&["board", "status", "--config", "agent.toml"], 4, "no agent runs"),
+        (&["board", "monitor", "agent.toml"], 1, "agent.toml: is no serial port"),
+        (&["board", "monitor", "nowhere"], 1, "No such file"),
         (&["spool", "inspect", "nowhere"], 1, "is no spool"),
     ] {
         let output = agent(directory.path(), arguments);
@@ -118,4 +123,45 @@ async fn an_agent_without_a_hub_buffers_tells_and_stops_in_order() {
         records.lines().filter(|line| line.contains("Started")).map(|line| line.contains("clean: true")).collect();
     assert_eq!(started, [true, true, false], "{records}");
     assert_eq!(records.matches("Stopping").count(), 2, "{records}");
+}
+
+#[tokio::test]
+async fn an_agent_with_a_board_shows_it_and_keeps_its_port_from_the_monitor() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let config = prepare(path);
+    let board = fake::board::FakeBoard::new(3);
+    let port = path.join("port");
+    let _plug = board.plug(&port);
+    let mut toml = std::fs::read_to_string(&config).unwrap();
+    toml.push_str("[board]\nport = \"port\"\n[[board.desk]]\nbutton = 1\nservice = \"ktp\"\n");
+    std::fs::write(&config, toml).unwrap();
+    let mut process = run(path, &config).await;
+    board.press(0, 7, 0);
+    board.until_acknowledged().await;
+    let shown = wait::until("the press in the status", PATIENCE, || async {
+        let shown = text(&agent(path, &["board", "status", "--config", "agent.toml"]).stdout);
+        shown.contains("ktp                              7         0").then_some(shown)
+    });
+    let shown = shown.await.unwrap();
+    assert!(shown.contains("serial 0303030303030303"), "{shown}");
+    let whole = text(&agent(path, &["status", "--config", "agent.toml"]).stdout);
+    assert!(whole.contains("board     good"), "{whole}");
+    let json = agent(path, &["board", "status", "--json", "--config", "agent.toml"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["board"]["boot"], 1, "{json}");
+    let refused = agent(path, &["board", "monitor", "--config", "agent.toml"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("another program holds the port") && said.contains("simpul-agent board status"), "{said}");
+    process.terminate();
+    process.wait_for_end(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(process.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_boards_commands_are_in_the_help() {
+    let help = agent(Path::new("."), &["board", "--help"]);
+    let help = text(&help.stdout);
+    assert!(help.contains("status") && help.contains("monitor"), "{help}");
 }

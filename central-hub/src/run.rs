@@ -3,6 +3,7 @@
 //! The end, within 10 s: stop accepting and close sessions (MQTT and web together), finish what intake holds, close
 //! the store, let go of the folder. What was not committed by then was never acknowledged: the agents have it.
 
+mod commands;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::store::{SqliteStore, Store, StoreConfig, StoreError};
 use crate::view::View;
 use crate::web::tokens::{TokenError, Tokens};
 use crate::web::{self, Door, HttpsError, Web, pump, router};
+use commands::MqttCommands;
 use vitals::{MqttDoor, Running};
 
 /// Changed nodes kept for the live events' pump; it drains at once, so this is one commit's worth many times over.
@@ -186,6 +188,7 @@ async fn serve(
     let store: Arc<dyn Store> = store;
     let counters = Arc::new(Counters::default());
     let (transport, door) = transport(&config.mqtt, mqtt_listener, &*store, clock, ending.clone()).await?;
+    let commands = Arc::new(MqttCommands(transport.outbox.clone()));
     let running = Arc::new(Running::new(door, counters.clone()));
     let live = broadcast::channel(CHANGES_MAX).0;
     let changes = live.subscribe();
@@ -204,7 +207,7 @@ async fn serve(
     let https = config.web.https.as_ref().map(|(certificate, key)| web::https(certificate, key)).transpose()?;
     let door = if config.web.listen.ip().is_loopback() { Door::Loopback } else { Door::Network };
     let scheme = if https.is_some() { "https" } else { "http" };
-    let web = Web::new(view, store.clone(), tokens, https.is_some(), config.fibre_control, ending.clone());
+    let web = Web::new(view, store.clone(), commands, tokens, https.is_some(), config.fibre_control, ending.clone());
     let address = web_listener.local_addr().unwrap_or(config.web.listen);
     let mut others = vec![
         tokio::spawn(pump(web.clone(), changes, clock.clone(), ending.clone())),

@@ -43,11 +43,16 @@ async fn an_order_switches_the_load_off_and_on_and_what_came_of_it_is_told() {
 async fn an_order_that_a_power_cut_interrupts_is_told_and_not_done_again() {
     let (_folder, mut board) = board(None).await;
     let (mut peer, _) = Peer::linked(&board).await;
-    peer.send(&ToBoard::Relay(RelayOrder { id: [9; 16], off_ms: 50_000 })).await;
+    let order = ToBoard::Relay(RelayOrder { id: [9; 16], off_ms: 50_000 });
+    peer.send(&order).await;
     energised(&board, true).await;
     board.power_on().await.unwrap();
     let mut peer = Peer::open(&board.tty());
     peer.greet().await;
+    assert_eq!(outcome(&mut peer, [9; 16]).await, RelayOutcome::Interrupted);
+    assert!(!board.relay_energised().await.unwrap());
+    // An agent that did not hear of it asks again: the same order is not a new one.
+    peer.send(&order).await;
     assert_eq!(outcome(&mut peer, [9; 16]).await, RelayOutcome::Interrupted);
     assert!(!board.relay_energised().await.unwrap());
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 use crate::spool::Report;
 use crate::status::Status;
 
@@ -25,7 +27,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// What a running agent says.
-pub fn status(status: &Status) -> String {
+pub fn status(status: &Status<Value>) -> String {
     let mut text = String::new();
     let link = &status.uplink;
     // Writing into a String cannot fail.
@@ -50,6 +52,9 @@ pub fn status(status: &Status) -> String {
     if link.refused_records > 0 {
         let _ = writeln!(text, "REFUSED   {} records by the hub; its log says why", link.refused_records);
     }
+    if let Some(status) = &status.board {
+        text.push_str(&board_head(status));
+    }
     let _ = writeln!(text, "\n{:<10}{:>12}{:>12}{:>12}{:>10}", "stream", "waiting", "size", "limit", "lost");
     for stream in &status.streams {
         let _ = writeln!(
@@ -63,6 +68,69 @@ pub fn status(status: &Status) -> String {
         );
     }
     text
+}
+
+/// The board in two lines.
+fn board_head(status: &Value) -> String {
+    let mut text = String::new();
+    let condition = status["condition"].as_str().unwrap_or("not heard yet").replace('_', " ");
+    let port = status["port"].as_str().unwrap_or("no port");
+    let detail = status["detail"].as_str().filter(|detail| !detail.is_empty());
+    let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+    let _ = writeln!(text, "board     {condition} ({port}){detail}");
+    if let Some(board) = status["board"].as_object() {
+        let heard = status["heard_ms"].as_u64();
+        let heard = heard.map_or_else(|| "never".to_string(), |ms| format!("{} ago", age(ms / 1_000)));
+        let _ = writeln!(
+            text,
+            "          {}, serial {}, last heard {heard}",
+            plain(&board["version"]),
+            plain(&board["serial"])
+        );
+    }
+    if let Some(why) = status["refused"].as_str() {
+        let _ = writeln!(text, "REFUSED   what the board counts cannot be kept and stays there: {why}");
+    }
+    text
+}
+
+/// What a running agent says of its board ([`crate::sources::board::status::BoardStatus`]).
+pub fn board(status: &Value) -> String {
+    let mut text = board_head(status);
+    let board = &status["board"];
+    if board.is_object() {
+        let up = age(board["uptime_ms"].as_u64().unwrap_or_default() / 1_000);
+        let reset = plain(&board["reset"]).replace('_', " ");
+        let _ = writeln!(text, "start     number {}, {reset}, up {up} at its last hello", plain(&board["boot"]));
+        let configured = if board["configured"] == true { "as configured" } else { "NOT AS CONFIGURED YET" };
+        let _ = writeln!(text, "settings  {configured}");
+        let (here, there) = (plain(&status["frames_refused"]), plain(&board["frames_refused"]));
+        let (dropped, lost) = (plain(&board["events_dropped"]), plain(&status["events_lost"]));
+        let _ = writeln!(
+            text,
+            "faults    {here} frames refused here, {there} there; {dropped} events dropped there, {lost} here"
+        );
+    }
+    let rows = |name: &str| status[name].as_array().into_iter().flatten();
+    if rows("desks").next().is_some() {
+        let _ = writeln!(text, "\n{:<8}{:<24}{:>10}{:>10}", "button", "desk", "short", "long");
+    }
+    for desk in rows("desks") {
+        let [button, name, short, long] = ["button", "name", "short", "long"].map(|key| plain(&desk[key]));
+        let _ = writeln!(text, "{button:<8}{name:<24}{short:>10}{long:>10}");
+    }
+    if rows("readings").next().is_some() {
+        let _ = writeln!(text, "\n{:<24}{:>18}", "measured", "value");
+    }
+    for reading in rows("readings") {
+        let _ = writeln!(text, "{:<24}{:>18}", plain(&reading["metric"]), plain(&reading["value"]));
+    }
+    text
+}
+
+/// A value without JSON's quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What a spool's folder holds.
@@ -102,6 +170,7 @@ pub fn spool(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::board::status::{BoardLine, BoardStatus, DeskLine, ReadingLine};
     use crate::status::{Link, StreamLine};
 
     #[test]
@@ -131,6 +200,7 @@ mod tests {
                 lost_records: 0,
                 next_seq: 13,
             }],
+            board: None,
         };
         let text = status(&document);
         for part in [
@@ -143,5 +213,45 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn the_board_is_shown_with_its_condition_totals_and_units() {
+        let status = BoardStatus {
+            port: Some("/dev/ttyACM0".to_string()),
+            condition: Some("journal_damaged".to_string()),
+            detail: "its totals began again".to_string(),
+            board: Some(BoardLine {
+                serial: "e66038b713".to_string(),
+                version: "0.1.0 pico".to_string(),
+                boot: 7,
+                reset: "power_on".to_string(),
+                uptime_ms: 7_200_000,
+                configured: false,
+                events_dropped: 3,
+                frames_refused: 1,
+            }),
+            readings: vec![ReadingLine { metric: "optics.0.rx_power".to_string(), value: "-18.20 dBm".to_string() }],
+            desks: vec![DeskLine { button: 1, name: "ktp 1".to_string(), short: 120, long: 4 }],
+            heard_ms: Some(2_500),
+            frames_refused: 2,
+            events_lost: 0,
+            refused: Some("the service buffer is full".to_string()),
+        };
+        let text = board(&serde_json::to_value(&status).unwrap());
+        for part in [
+            "board     journal damaged (/dev/ttyACM0): its totals began again",
+            "0.1.0 pico, serial e66038b713, last heard 2 s ago",
+            "stays there: the service buffer is full",
+            "number 7, power on, up 2 h",
+            "NOT AS CONFIGURED YET",
+            "2 frames refused here, 1 there; 3 events dropped there, 0 here",
+            "1       ktp 1                          120         4",
+            "optics.0.rx_power               -18.20 dBm",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in:\n{text}");
+        }
+        let nothing = serde_json::to_value(BoardStatus::default()).unwrap();
+        assert!(board(&nothing).starts_with("board     not heard yet (no port)"));
     }
 }

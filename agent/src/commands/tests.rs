@@ -42,6 +42,7 @@ impl Buffer for Notebook {
 struct Desk {
     commands: mpsc::Sender<(Command, Moment)>,
     camera: mpsc::Receiver<CameraCommand>,
+    board: mpsc::Receiver<BoardCommand>,
     notebook: Notebook,
     clock: Clock,
     task: tokio::task::JoinHandle<()>,
@@ -51,20 +52,26 @@ struct Desk {
 fn desk(directory: &Path) -> Desk {
     let clock = Clock::held(0);
     let (to_camera, camera) = mpsc::channel(1);
-    let cameras = HashMap::from([("gate".parse().unwrap(), to_camera)]);
+    let (to_board, board) = mpsc::channel(1);
+    let sources = Sources { cameras: HashMap::from([("gate".parse().unwrap(), to_camera)]), board: Some(to_board) };
     let notebook = Notebook::default();
     let stamper = Stamper::new(1, clock.clone());
-    let desk = CommandDesk::open(directory, notebook.clone(), stamper, clock.clone(), cameras);
+    let desk = CommandDesk::open(directory, notebook.clone(), stamper, clock.clone(), sources);
     let (commands, inbox) = mpsc::channel(16);
     let (shutdown, stop) = watch::channel(false);
     let task = tokio::spawn(desk.run(inbox, stop));
-    Desk { commands, camera, notebook, clock, task, _shutdown: shutdown }
+    Desk { commands, camera, board, notebook, clock, task, _shutdown: shutdown }
 }
 
 impl Desk {
     async fn send(&self, id: u8, camera: &str, ttl_ms: u32) {
         let action = Action::SnapshotNow { camera: camera.parse().unwrap() };
         let command = Command { id: [id; 16], ttl_ms, action };
+        self.commands.send((command, self.clock.now())).await.unwrap();
+    }
+
+    async fn power_cycle(&self, id: u8, ttl_ms: u32) {
+        let command = Command { id: [id; 16], ttl_ms, action: Action::PowerCycle { off_ms: 5_000 } };
         self.commands.send((command, self.clock.now())).await.unwrap();
     }
 
@@ -133,4 +140,36 @@ async fn a_command_that_a_restart_interrupted_is_answered_and_not_begun_again() 
     let third = desk(directory.path());
     third.send(4, "yard", 60_000).await;
     assert_eq!(third.results(1).await.len(), 1, "and answered once");
+}
+
+#[tokio::test]
+async fn a_power_cycle_goes_to_the_board_which_keeps_its_result_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = desk(directory.path());
+    first.power_cycle(1, 60_000).await;
+    let order = first.board.recv().await.unwrap();
+    assert_eq!((order.id, order.off_ms), ([1; 16], 5_000));
+    order.reply.send(BoardAnswer { kept: true, result: Ok("done".to_string()) }).unwrap();
+    first.power_cycle(2, 60_000).await;
+    let order = first.board.recv().await.unwrap();
+    order.reply.send(BoardAnswer { kept: false, result: Err("the board does not talk".to_string()) }).unwrap();
+    assert_eq!(
+        first.results(1).await,
+        [(2, false, "the board does not talk".to_string())],
+        "the first is not told twice"
+    );
+    first.power_cycle(3, 50).await;
+    let kept = first.board.recv().await.unwrap();
+    assert_eq!(first.results(2).await[1], (3, false, "expired before the board answered".to_string()));
+    drop(kept);
+    first.task.abort();
+    let second = desk(directory.path());
+    second.send(4, "yard", 60_000).await;
+    assert_eq!(second.results(1).await.len(), 1, "all were finished");
+}
+
+#[tokio::test]
+async fn a_power_cycle_without_a_board_is_refused() {
+    let ended = order_board(None, [1; 16], 5_000, Duration::from_secs(1)).await;
+    assert_eq!((ended.kept, ended.result), (false, Err("no board at this node".to_string())));
 }

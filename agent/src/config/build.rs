@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::read::{ConfigError, Reader, Section};
 use super::{
     CameraAddress, CameraConfig, ClockTrust, Config, HostConfig, LocalApiConfig, Mask, SpoolConfig, UplinkConfig,
-    schema, secret, values,
+    board, schema, secret, values,
 };
 
 const KIB: u64 = 1 << 10;
@@ -57,6 +57,7 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
     let cameras = cameras(reader, file, folder, sources);
     let local_api = local_api(&section(reader, file, &schema::LOCAL_API), folder, sources);
     let host = host(&section(reader, file, &schema::HOST));
+    let board = board::board(reader, &section(reader, file, &schema::BOARD), folder, sources);
     Some(Config {
         node: node?,
         clock: clock?,
@@ -66,6 +67,7 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
         cameras: cameras?,
         local_api: local_api?,
         host: host?,
+        board: board?,
     })
 }
 

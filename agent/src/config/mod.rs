@@ -11,8 +11,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use simpul_wire::board::Settings;
 use simpul_wire::{Label, NodeId};
 
+mod board;
 mod build;
 mod read;
 mod schema;
@@ -45,6 +47,8 @@ pub struct Config {
     pub local_api: Option<LocalApiConfig>,
     /// The machine itself; `None`: off.
     pub host: Option<HostConfig>,
+    /// The I/O board; `None`: there is none.
+    pub board: Option<BoardConfig>,
 }
 
 /// When the machine's wall clock is believed.
@@ -178,6 +182,54 @@ pub struct LocalApiConfig {
 pub struct HostConfig {
     /// Time between samples. Default 10 s.
     pub interval: Duration,
+}
+
+/// The I/O board.
+#[derive(Debug, Clone)]
+pub struct BoardConfig {
+    /// Where it is connected.
+    pub port: BoardPort,
+    /// The desks whose buttons count, by button.
+    pub desks: Vec<DeskConfig>,
+    /// What the board is told to work by.
+    pub settings: Settings,
+    /// Marks records as made by a simulator.
+    pub simulated: bool,
+    /// Where totals and what was heard last are kept over a restart.
+    pub state_directory: PathBuf,
+}
+
+/// Where the board is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoardPort {
+    /// The USB serial device whose vendor is Raspberry Pi; no other is ever written to.
+    Auto,
+    /// This one; a link to it is followed at each opening.
+    Path(PathBuf),
+}
+
+/// A desk with a button.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskConfig {
+    /// The button, from 0.
+    pub button: u8,
+    /// Service code that it counts for.
+    pub service: Label,
+    /// Desk, when there are several.
+    pub desk: Option<Label>,
+    /// What a long press means.
+    pub long_press: LongPress,
+}
+
+/// What a long press means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LongPress {
+    /// Who was called did not come: a visit that ended so.
+    NoShow,
+    /// The press before it was a mistake: one less.
+    Undo,
+    /// Nothing.
+    Ignore,
 }
 
 impl Config {

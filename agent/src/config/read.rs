@@ -173,12 +173,13 @@ impl<'r, 't> Section<'r, 't> {
     }
 
     fn refuse_unknown_keys(&self) {
-        let tables = schema::TABLES.iter().map(|table| table.name).filter(|name| !name.is_empty());
-        let names: Vec<&str> = if self.place.is_empty() {
-            self.schema.keys.iter().map(|key| key.name).chain(tables).collect()
-        } else {
-            self.schema.keys.iter().map(|key| key.name).collect()
-        };
+        // Tables within this one: the top has those without a dot, `board` has `board.desk`.
+        let tables = schema::TABLES.iter().filter_map(|table| match self.schema.name {
+            "" => Some(table.name),
+            name => table.name.strip_prefix(name)?.strip_prefix('.'),
+        });
+        let tables = tables.filter(|name| !name.is_empty() && !name.contains('.'));
+        let names: Vec<&str> = self.schema.keys.iter().map(|key| key.name).chain(tables).collect();
         for (key, _) in self.table.into_iter().flat_map(|table| table.iter()) {
             let name = key.get_ref().as_ref();
             if names.contains(&name) {
@@ -193,7 +194,8 @@ impl<'r, 't> Section<'r, 't> {
         }
     }
 
-    fn raw(&self, name: &str) -> Option<&'r Spanned<DeValue<'t>>> {
+    /// A key's value as it stands in the file.
+    pub(super) fn raw(&self, name: &str) -> Option<&'r Spanned<DeValue<'t>>> {
         self.table?.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
     }
 

@@ -213,7 +213,52 @@ pub(super) static HOST: Table = Table {
     ],
 };
 
-pub(super) static TABLES: [&Table; 6] = [&TOP, &SPOOL, &UPLINK, &CAMERA, &LOCAL_API, &HOST];
+pub(super) static BOARD: Table = Table {
+    name: "board",
+    many: false,
+    optional: true,
+    doc: "The I/O board: buttons at the desks, fibre optics, supply, relay. Left out: there is none.",
+    keys: &[
+        key(
+            "port",
+            "\"auto\"",
+            "\"/dev/ttyAMA0\"",
+            "\"auto\": a USB serial device of Raspberry Pi's (2e8a); no other device is ever written to.\n\
+             Otherwise the serial port, such as a UART or a link in /dev/serial/by-id.",
+        ),
+        key("long_press_ms", "1500", "2000", "A press of at least so many milliseconds is a long one; 300 to 10000."),
+        key("cages", "[]", "[0, 1]", "SFP cages that are wired, from 0; their readings are optics.0 and optics.1."),
+        key(
+            "battery_low_mv",
+            "0",
+            "11500",
+            "The battery is nearly empty below so many millivolts; 0: there is no battery; up to 60000.",
+        ),
+        key("relay", "false", "true", "Whether a relay is wired: the room may then switch its load off and on again."),
+        key("simulated", "false", "true", "Marks its counts as made by a simulator."),
+    ],
+};
+
+pub(super) static DESK: Table = Table {
+    name: "board.desk",
+    many: true,
+    optional: true,
+    doc: "A desk with a button; repeat for each. A button without an entry is switched off.",
+    keys: &[
+        required("button", "1", "The button, 1 to 8, as printed on the board."),
+        required("service", "\"ktp\"", "Code of the service that it counts."),
+        optional("desk", "\"1\"", "The desk's name, when there are several for the service."),
+        key(
+            "long_press",
+            "\"no_show\"",
+            "\"undo\"",
+            "What a long press means. \"no_show\": who was called did not come. \"undo\": the press before was a mistake,\n\
+             one less. \"ignore\": nothing.",
+        ),
+    ],
+};
+
+pub(super) static TABLES: [&Table; 8] = [&TOP, &SPOOL, &UPLINK, &CAMERA, &LOCAL_API, &HOST, &BOARD, &DESK];
 
 impl Table {
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {

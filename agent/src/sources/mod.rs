@@ -7,10 +7,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolState};
 
+pub mod board;
 pub mod camera;
 pub mod host;
 pub mod local_api;
 pub mod readings;
+mod totals;
 
 /// What a source needs of the spool; in tests a fake stands in. Clones share it.
 pub trait Sink: Clone + Send + Sync + 'static {

@@ -1,6 +1,7 @@
 //! A sink without a disk, and raw HTTP: what the tests of sources share.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod board;
 pub mod camera;
 
 use std::collections::{BTreeMap, VecDeque};

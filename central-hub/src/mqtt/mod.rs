@@ -107,7 +107,8 @@ pub struct Outgoing {
     pub topic: String,
     /// The payload.
     pub payload: Bytes,
-    /// 0 (acknowledgements: lost with the connection, sent again on the next) or 1 (commands).
+    /// 0 (acknowledgements: lost with the connection, sent again on the next; commands: for live sessions only) or 1
+    /// (kept for a client that is away).
     pub qos: u8,
     /// Never for `ack` and `cmd`.
     pub retain: bool,

@@ -219,6 +219,8 @@ pub struct ServiceTotal {
     pub simulated: bool,
     /// Sum of the counts' deltas.
     pub counted: i64,
+    /// The part of it that a board's buttons made; the rest came by the API.
+    pub counted_by_button: i64,
     /// Visits that ended as served.
     pub visits_served: u64,
     /// Visits that ended otherwise.

@@ -1,13 +1,16 @@
 //! Read-only projections of the store for the room. Every number carries its age, its coverage and its source.
 //!
-//! Pure parts ([`liveness`], [`day`], [`event`], [`rows`], [`overview`]) turn the store's rows into what the API says;
+//! Pure parts ([`liveness`], [`day`], [`event`], [`rows`], [`optics`], [`board`], [`overview`]) turn the store's rows into what the API says;
 //! [`View`] fetches the rows and keeps the overview for a second, so that a room full of walls costs one read.
 
+pub mod board;
 pub mod day;
 pub mod event;
+pub mod judges;
 pub mod liveness;
 pub mod model;
 pub mod notable;
+pub mod optics;
 pub mod overview;
 pub mod registry;
 pub mod rows;
@@ -22,6 +25,7 @@ use simpul_wire::NodeId;
 use tokio::sync::Mutex;
 
 use crate::store::{Page, Step, Store, StoreError};
+use judges::Judges;
 use model::{
     AsideView, EventView, NodeReadingsView, Overview, Rows, SeriesView, ServiceRecordView, SnapshotView,
     StreamRangesView, UsageView,
@@ -50,6 +54,7 @@ pub struct View {
 #[derive(Default)]
 struct Shared {
     notable: Notable,
+    judges: Judges,
     latest: Option<(Moment, Arc<Shot>)>,
 }
 
@@ -115,7 +120,10 @@ impl View {
         {
             return Ok(shot.clone());
         }
-        shared.notable.follow(&*self.store).await?;
+        let Shared { notable, judges, .. } = &mut *shared;
+        notable.follow(&*self.store).await?;
+        let readings = self.store.latest_readings(None).await?;
+        judges.follow(&*self.store, &readings, notable).await?;
         let now_ms = self.clock.wall_ms();
         let today_start_ms = day::start_ms(now_ms, self.utc_offset_minutes);
         let overview = project(Inputs {
@@ -128,11 +136,12 @@ impl View {
             streams: &self.store.streams(None).await?,
             // A clock ahead of the hub's may date records a little into the future: they are today's too.
             totals: &self.store.service_totals(today_start_ms, today_start_ms + 86_400_000).await?,
-            readings: &self.store.latest_readings(None).await?,
+            readings: &readings,
             snapshots: &self.store.latest_snapshots().await?,
             usage: &self.store.usage().await?,
             generation: self.store.generation(),
-            notable: &shared.notable,
+            notable,
+            judges,
             registry: &self.registry,
             vitals: &*self.vitals,
         });

@@ -2,11 +2,16 @@
 //!
 //! The room's page generates its types from the OpenAPI document that these types make.
 
+mod board;
 mod hub;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use board::{
+    BoardFaultView, BoardStartedView, BoardView, CageView, CommandResultView, JudgementView, LimitsView, ModuleView,
+    OpticalState, OutageView, PowerView, StuckButtonView, TamperView,
+};
 pub use hub::{BackupView, HubView, RestoredView, UsageView};
 
 /// Everything that the first page shows, as of one moment.
@@ -75,6 +80,10 @@ pub struct NodeView {
     pub cameras: Vec<CameraView>,
     /// Its newest readings.
     pub readings: Vec<ReadingView>,
+    /// Its I/O board, if one was ever heard of.
+    pub board: Option<BoardView>,
+    /// What came of its newest command, if there was one.
+    pub last_command: Option<CommandResultView>,
     /// Its newest notable event, if any.
     pub last_event: Option<EventView>,
     /// The demo's switch: whether its fibre is cut now; null without a switch.
@@ -196,6 +205,10 @@ pub struct ServiceView {
     pub service: String,
     /// Sum of counters.
     pub counted: i64,
+    /// The part of it that buttons of I/O boards made.
+    pub counted_by_button: i64,
+    /// The part of it that came by the API.
+    pub counted_by_api: i64,
     /// Visits served.
     pub visits_served: u64,
     /// Visits that ended otherwise.
@@ -234,7 +247,8 @@ pub struct EventView {
     pub dating: DatingView,
     /// When it arrived.
     pub received_ms: i64,
-    /// clock_anchor, loss, started, stopping, camera, spool, link, power or command_result.
+    /// clock_anchor, loss, started, stopping, camera, spool, link, power, command_result, board, board_started, tamper,
+    /// button_stuck or optics.
     pub kind: String,
     /// info, warning or critical.
     pub severity: String,

@@ -1,4 +1,4 @@
-//! The newest notable event of every node and the condition of every camera, followed from the store's events by id,
+//! The newest notable event of every node, the condition of every camera and of every board, followed from the store's events by id,
 //! so that the overview does not read them all again each second.
 
 use std::collections::BTreeMap;
@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use simpul_wire::NodeId;
 use simpul_wire::event::EventBody;
 
+use super::board;
 use super::event::describe;
 use crate::store::{EventRow, Page, Store, StoreError};
 
@@ -31,6 +32,8 @@ pub struct Said {
     pub event: Option<EventRow>,
     /// Camera -> when, condition.
     pub cameras: BTreeMap<String, (i64, String)>,
+    /// The I/O board and the newest command.
+    pub board: board::Said,
 }
 
 impl Notable {
@@ -92,6 +95,7 @@ impl Notable {
                 said.cameras.insert(camera.to_string(), (row.at_ms, condition.to_string()));
             }
         }
+        said.board.note((row.at_ms, row.id), &row.record.body);
         // By when it happened, not by arrival: a backlog drains behind the present.
         let newer = said.event.as_ref().is_none_or(|event| (event.at_ms, event.id) <= (row.at_ms, row.id));
         if newer && describe(&row.record.body).notable {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use simpul_wire::{Generation, NodeId, Stream};
 
+use super::board;
 use super::day::age_s;
+use super::judges::Judges;
 use super::liveness::{Heard, liveness};
 use super::model::{CameraView, HubView, Liveness, NodeView, Overview, RestoredView, ServiceView, StreamView};
 use super::notable::Notable;
@@ -45,6 +47,8 @@ pub struct Inputs<'a> {
     pub generation: Generation,
     /// What events last said.
     pub notable: &'a Notable,
+    /// What received power is worth.
+    pub judges: &'a Judges,
     /// The nodes to expect.
     pub registry: &'a Registry,
     /// The running hub.
@@ -132,6 +136,8 @@ fn node(inputs: &Inputs<'_>, id: &NodeId, row: Option<&NodeRow>, mut rows: NodeR
         streams: Stream::ALL.into_iter().map(|stream| stream_view(stream, row, &rows.streams)).collect(),
         cameras: cameras(inputs, id, &rows.snapshots),
         readings: rows.readings.iter().map(|reading| rows::reading(reading, inputs.now_ms)).collect(),
+        board: board::view(id, said.map(|said| &said.board), &rows.readings, inputs.judges, inputs.now_ms),
+        last_command: said.and_then(|said| said.board.last_command()),
         last_event: said.and_then(|said| said.event.as_ref()).map(rows::event),
         fibre_cut: None,
     }
@@ -192,6 +198,8 @@ fn services(inputs: &Inputs<'_>, nodes: &[NodeView]) -> Vec<ServiceView> {
                 village_name: village.name.map(str::to_owned),
                 service: total.service.clone(),
                 counted: 0,
+                counted_by_button: 0,
+                counted_by_api: 0,
                 visits_served: 0,
                 visits_other: 0,
                 last_at_ms: total.last_at_ms,
@@ -204,6 +212,8 @@ fn services(inputs: &Inputs<'_>, nodes: &[NodeView]) -> Vec<ServiceView> {
             }
         });
         service.counted = service.counted.saturating_add(total.counted);
+        service.counted_by_button = service.counted_by_button.saturating_add(total.counted_by_button);
+        service.counted_by_api = service.counted.saturating_sub(service.counted_by_button);
         service.visits_served += total.visits_served;
         service.visits_other += total.visits_other;
         service.last_at_ms = service.last_at_ms.max(total.last_at_ms);

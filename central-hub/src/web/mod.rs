@@ -8,6 +8,7 @@ mod api;
 mod backup;
 mod body;
 pub mod client;
+mod commands;
 mod counters;
 mod demo;
 mod error;
@@ -38,6 +39,7 @@ use tokio::time::timeout;
 
 pub use access::Door;
 pub use backup::BackupOrder;
+pub use commands::Commands;
 pub use live::pump;
 pub use openapi::openapi;
 pub use server::{HttpsError, https, serve, serve_console};
@@ -57,6 +59,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
 pub struct Web {
     view: Arc<View>,
     store: Arc<dyn Store>,
+    commands: Arc<dyn Commands>,
     tokens: Tokens,
     https: bool,
     fibre: Option<Fibre>,
@@ -72,6 +75,7 @@ impl Web {
     pub fn new(
         view: Arc<View>,
         store: Arc<dyn Store>,
+        commands: Arc<dyn Commands>,
         tokens: Tokens,
         https: bool,
         fibre_control: Option<std::net::SocketAddr>,
@@ -80,6 +84,7 @@ impl Web {
         Arc::new(Web {
             view,
             store,
+            commands,
             tokens,
             https,
             fibre: fibre_control.map(Fibre::new),
@@ -101,6 +106,7 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
     vec![
         ("/api/v1/overview", get(api::overview)),
         ("/api/v1/nodes/{id}", get(api::node)),
+        ("/api/v1/nodes/{id}/commands/power-cycle", post(commands::power_cycle)),
         ("/api/v1/service-records", get(api::service_records)),
         ("/api/v1/service-records.csv", get(export::service_records_csv)),
         ("/api/v1/events", get(api::events)),

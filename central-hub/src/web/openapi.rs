@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{api, backup, demo, export, health, images, live, metrics, session};
+use super::{api, backup, commands, demo, export, health, images, live, metrics, session};
 use crate::view::model::{Overview, Rows};
 
 #[derive(OpenApi)]
@@ -25,6 +25,7 @@ use crate::view::model::{Overview, Rows};
         api::aside,
         api::usage,
         backup::backup,
+        commands::power_cycle,
         demo::fibre,
         document,
         export::service_records_csv,

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::ready;
+use futures_util::future::{BoxFuture, ready};
 use simpul_hub::store::*;
 use simpul_hub::view::vitals::{Sample, Vitals};
+use simpul_hub::web::Commands;
+use simpul_wire::command::Command;
 use simpul_wire::event::{EventBody, EventRecord, Loss, LossReason};
 use simpul_wire::image::ImageMeta;
 use simpul_wire::reading::Value;
@@ -90,6 +92,7 @@ impl FakeStore {
             service: "ktp".into(),
             simulated,
             counted: 5,
+            counted_by_button: 3,
             visits_served: 2,
             visits_other: 1,
             last_at_ms: NOW_MS - 6_000,
@@ -204,6 +207,10 @@ impl Store for FakeStore {
         self.answer(paged(&rows, &page, |row| row.id, |row| &row.node))
     }
     fn readings(&self, _: NodeId, _: String, step: Step, from_ms: i64, _: i64) -> StoreResult<'_, Vec<RollupPoint>> {
+        if step == Step::Minute {
+            // What the view judges received power by: it was always dark.
+            return self.answer(Vec::new());
+        }
         assert_eq!(step, Step::Hour);
         let all = RollupPoint { at_ms: from_ms, min: 1.0, max: 3.0, sum: 4.0, count: 2, missing: 0 };
         self.answer(vec![all, RollupPoint { min: f64::MAX, max: f64::MIN, sum: 0.0, count: 0, missing: 5, ..all }])
@@ -281,14 +288,32 @@ impl Store for FakeStore {
     }
 }
 
-/// A hub whose every node is in session.
+/// Keeps what was sent.
+#[derive(Default)]
+pub struct FakeCommands {
+    pub sent: Mutex<Vec<(NodeId, Command)>>,
+    pub stopping: AtomicBool,
+}
+
+impl Commands for FakeCommands {
+    fn send<'a>(&'a self, node: &'a NodeId, command: Command) -> BoxFuture<'a, bool> {
+        let taken = !self.stopping.load(Ordering::SeqCst);
+        if taken {
+            self.sent.lock().unwrap().push((node.clone(), command));
+        }
+        ready(taken).boxed()
+    }
+}
+
+/// A hub whose every node is in session, or none, or (behind a broker) nobody knows.
 pub struct FakeVitals {
+    pub connected: Mutex<Option<bool>>,
     pub ready: AtomicBool,
 }
 
 impl Vitals for FakeVitals {
     fn connected(&self, _: &NodeId) -> Option<bool> {
-        Some(true)
+        *self.connected.lock().unwrap()
     }
     fn sessions(&self) -> Option<u32> {
         Some(1)

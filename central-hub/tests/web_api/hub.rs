@@ -1,8 +1,8 @@
 //! A web part on a real loopback port, over the fake store.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -16,11 +16,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
-use super::fake::{FakeStore, FakeVitals, NOW_MS};
+use super::fake::{FakeCommands, FakeStore, FakeVitals, NOW_MS};
 
 pub struct Hub {
     pub store: Arc<FakeStore>,
     pub vitals: Arc<FakeVitals>,
+    pub commands: Arc<FakeCommands>,
     pub clock: Clock,
     pub changes: broadcast::Sender<NodeId>,
     pub url: String,
@@ -54,7 +55,7 @@ impl Hub {
         let tokens_file = folder.path().join("tokens");
         let made = options.tokens.iter().map(|name| tokens::add(&tokens_file, name, 0).unwrap()).collect();
         let (store, clock) = (Arc::new(FakeStore::filled()), Clock::held(NOW_MS));
-        let vitals = Arc::new(FakeVitals { ready: AtomicBool::new(true) });
+        let vitals = Arc::new(FakeVitals { ready: AtomicBool::new(true), connected: Mutex::new(Some(true)) });
         let mut registry = Registry::default();
         for (id, village) in [("35.12.07.2003-01", "35.12.07.2003"), ("35.12.07.2004-01", "35.12.07.2004")] {
             registry.insert(RegisteredNode::parse(id, "Kantor", village, "Sumberanyar").unwrap()).unwrap();
@@ -63,7 +64,9 @@ impl Hub {
         let view = Arc::new(View::new(store.clone(), vitals.clone(), registry, clock.clone(), 420, demo));
         let (stop, stopped) = watch::channel(false);
         let tokens = Tokens::open(tokens_file.clone(), clock.clone()).unwrap();
-        let web = Web::new(view, store.clone(), tokens, false, options.fibre_control, stopped.clone());
+        let commands = Arc::new(FakeCommands::default());
+        let web =
+            Web::new(view, store.clone(), commands.clone(), tokens, false, options.fibre_control, stopped.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let changes = broadcast::channel(64).0;
@@ -72,6 +75,7 @@ impl Hub {
         let hub = Hub {
             store,
             vitals,
+            commands,
             clock,
             changes,
             url: format!("http://127.0.0.1:{port}"),

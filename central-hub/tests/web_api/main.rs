@@ -3,6 +3,8 @@
 
 mod access;
 mod bad_input;
+mod board;
+mod commands;
 mod demo;
 mod documents;
 mod fake;

@@ -1,6 +1,6 @@
 // Overviews for the tests, all as of one moment. What they hold is invented; the page itself holds nothing of it.
 
-import type { CameraView, NodeView, Overview, ReadingView, ServiceView, StreamView } from '../src/api/model';
+import type { BoardView, CageView, CameraView, NodeView, OpticalState, Overview, ReadingView, ServiceView, StreamView } from '../src/api/model';
 
 /** 24 November 2026, 09:41:05 WIB. */
 export const NOW_MS = Date.UTC(2026, 10, 24, 2, 41, 5);
@@ -50,6 +50,86 @@ export function reading(metric: string, unit: string, value: number | null, now_
   return { metric, unit, at_ms: now_ms - 8_000, age_s: 8, value, missing };
 }
 
+/** A board that is well: on mains, a good module in the first cage, nothing in the second. */
+export function board(now_ms: number, change: Partial<BoardView> = {}): BoardView {
+  return {
+    serial: 'e66118c4e3562a31',
+    condition: 'good',
+    detail: null,
+    since_ms: now_ms - 26 * 60 * MINUTE,
+    last_fault: null,
+    started: { serial: 'e66118c4e3562a31', boot: 7, reset: 'power_on', firmware: '0.1.0', hardware: 'pico', at_ms: now_ms - 26 * 60 * MINUTE },
+    tamper: { open: false, since_ms: now_ms - 26 * 60 * MINUTE },
+    buttons_stuck: [],
+    power: { condition: 'mains', since_ms: now_ms - 26 * 60 * MINUTE },
+    last_outage: { outage_ms: 754_000, ended_ms: now_ms - 26 * 60 * MINUTE },
+    supply_voltage: reading('supply_voltage', 'V', 12.08, now_ms),
+    battery_voltage: reading('battery_voltage', 'V', 12.91, now_ms),
+    cages: [cage(0, now_ms, -19.32, 'good'), empty_cage(1, now_ms, 'no module')],
+    stale_after_s: 180,
+    ...change,
+  };
+}
+
+/** A cage with a module that measures. `rx_dbm` null: no light. */
+export function cage(number: number, now_ms: number, rx_dbm: number | null, state: OpticalState, change: Partial<CageView> = {}): CageView {
+  const measured = (name: string, unit: string, value: number | null, missing: string | null = null): ReadingView => reading(`optics.${number}.${name}`, unit, value, now_ms, missing);
+  return {
+    cage: number,
+    module: { vendor: 'ACME', part: 'SFP-GPON-B+', serial: 'GP2311048', wavelength_nm: 1_490, measures: true },
+    missing: null,
+    since_ms: now_ms - 26 * 60 * MINUTE,
+    judgement: {
+      state,
+      since_ms: now_ms - 41 * MINUTE,
+      before: null,
+      at_ms: now_ms - 8_000,
+      limits: { critical_below_dbm: -27, weak_below_dbm: -25, overload_above_dbm: -8, own: false },
+    },
+    rx_power: measured('rx_power', 'dBm', rx_dbm, rx_dbm === null ? 'no light' : null),
+    tx_power: measured('tx_power', 'dBm', 2.41),
+    tx_bias: measured('tx_bias', 'mA', 11.6),
+    temperature: measured('temperature', '°C', 44.25),
+    supply: measured('supply', 'V', 3.28),
+    ...change,
+  };
+}
+
+/** A cage without a module, for this reason. */
+export function empty_cage(number: number, now_ms: number, missing: string): CageView {
+  const nothing = (name: string, unit: string): ReadingView => reading(`optics.${number}.${name}`, unit, null, now_ms, missing);
+  const full = cage(number, now_ms, null, 'unknown');
+  return {
+    ...full,
+    module: null,
+    missing,
+    judgement: full.judgement && { ...full.judgement, since_ms: null },
+    rx_power: nothing('rx_power', 'dBm'),
+    tx_power: nothing('tx_power', 'dBm'),
+    tx_bias: nothing('tx_bias', 'mA'),
+    temperature: nothing('temperature', '°C'),
+    supply: nothing('supply', 'V'),
+  };
+}
+
+/** The same board as it was `age_s` ago: nothing came since. */
+export function aged(old: BoardView, age_s: number): BoardView {
+  const older = (held: ReadingView | null): ReadingView | null => held && { ...held, at_ms: held.at_ms - age_s * 1_000, age_s: held.age_s + age_s };
+  return {
+    ...old,
+    supply_voltage: older(old.supply_voltage),
+    battery_voltage: older(old.battery_voltage),
+    cages: old.cages.map((each) => ({
+      ...each,
+      rx_power: older(each.rx_power),
+      tx_power: older(each.tx_power),
+      tx_bias: older(each.tx_bias),
+      temperature: older(each.temperature),
+      supply: older(each.supply),
+    })),
+  };
+}
+
 export function node(id: string, now_ms: number, change: Partial<NodeView> & { heard_s?: number } = {}): NodeView {
   const { heard_s = 4, ...rest } = change;
   return {
@@ -68,6 +148,8 @@ export function node(id: string, now_ms: number, change: Partial<NodeView> & { h
     streams: ['service', 'event', 'reading', 'snapshot'].map((name) => stream(name)),
     cameras: [camera(id, hash(id), now_ms)],
     readings: [],
+    board: null,
+    last_command: null,
     last_event: null,
     fibre_cut: null,
     ...rest,
@@ -75,11 +157,15 @@ export function node(id: string, now_ms: number, change: Partial<NodeView> & { h
 }
 
 export function service(code: string, village: NodeView, now_ms: number, change: Partial<ServiceView> = {}): ServiceView {
+  const counted = change.counted ?? 12;
+  const by_button = change.counted_by_button ?? 0;
   return {
     village_code: village.village_code,
     village_name: village.village_name,
     service: code,
-    counted: 12,
+    counted,
+    counted_by_button: by_button,
+    counted_by_api: counted - by_button,
     visits_served: 9,
     visits_other: 1,
     last_at_ms: now_ms - 2 * MINUTE,
@@ -115,18 +201,23 @@ function hub(now_ms: number): Overview['hub'] {
   };
 }
 
+function weak_cage(now_ms: number): CageView {
+  const weak = cage(0, now_ms, -26.4, 'weak');
+  return { ...weak, judgement: weak.judgement && { ...weak.judgement, since_ms: now_ms - 6 * MINUTE, before: 'good' } };
+}
+
+function dark_cage(now_ms: number): CageView {
+  const dark = cage(0, now_ms, null, 'no_light');
+  return { ...dark, judgement: dark.judgement && { ...dark.judgement, since_ms: now_ms - 11 * MINUTE, before: 'good' } };
+}
+
 /** Three villages: one well, one with its fibre cut and a backlog, one with losses and a frozen camera. */
 export function three_nodes(now_ms = NOW_MS): Overview {
   const well = node('35.12.07.2003-01', now_ms, {
     name: 'Balai Desa Sumberkolak',
     village_name: 'Sumberkolak',
     fibre_cut: false,
-    readings: [
-      reading('cpu_used', '%', 7.25, now_ms),
-      reading('optics.0.rx_power', 'dBm', null, now_ms, 'no light'),
-      reading('card_free', 'B', 0, now_ms),
-      reading('temperature', '°C', -1.5, now_ms),
-    ],
+    board: board(now_ms),
     last_event: event('35.12.07.2003-01', now_ms - 42 * MINUTE, 'started', 'info', 'version=0.1.0 clean=true new_boot=false'),
   });
   const cut = node('35.12.07.2005-01', now_ms, {
@@ -143,6 +234,15 @@ export function three_nodes(now_ms = NOW_MS): Overview {
       stream('reading', { backlog_records: 10_240, backlog_bytes: 46_200 }),
       stream('snapshot', { backlog_records: 38, backlog_bytes: 1_710_000_000 }),
     ],
+    board: aged(
+      board(now_ms, {
+        power: { condition: 'battery', since_ms: now_ms - 6 * MINUTE },
+        supply_voltage: reading('supply_voltage', 'V', 0.31, now_ms),
+        battery_voltage: reading('battery_voltage', 'V', 11.72, now_ms),
+        cages: [weak_cage(now_ms)],
+      }),
+      250,
+    ),
     cameras: [camera('35.12.07.2005-01', 205, now_ms, { age_s: 318 })],
     last_event: event('35.12.07.2005-01', now_ms - 254_000, 'link', 'warning', 'up=false detail=connection reset'),
   });
@@ -165,6 +265,18 @@ export function three_nodes(now_ms = NOW_MS): Overview {
       }),
       stream('snapshot', { lost_records: 19, losses: [{ epoch: '91aa03de44716f2c', first_seq: 1_021, last_seq: 1_039, reason: 'thinned' }] }),
     ],
+    readings: [
+      reading('cpu_used', '%', 7.25, now_ms),
+      reading('optics.0.rx_power', 'dBm', null, now_ms, 'no light'),
+      reading('card_free', 'B', 0, now_ms),
+      reading('temperature', '°C', -1.5, now_ms),
+    ],
+    board: board(now_ms, {
+      tamper: { open: true, since_ms: now_ms - 12 * MINUTE },
+      last_fault: { condition: 'frame_too_long', detail: '300 bytes without an end', at_ms: now_ms - 13 * MINUTE },
+      battery_voltage: reading('battery_voltage', 'V', null, now_ms, 'not supported'),
+      cages: [dark_cage(now_ms), empty_cage(1, now_ms, 'bad checksum')],
+    }),
     cameras: [camera('35.12.07.2006-01', 206, now_ms, { condition: 'frozen' })],
     last_event: event('35.12.07.2006-01', now_ms - 11 * MINUTE, 'spool', 'critical', 'condition=quarantined detail=segment 17: bad page'),
   });
@@ -175,9 +287,9 @@ export function three_nodes(now_ms = NOW_MS): Overview {
     district: 'Kabupaten Situbondo',
     nodes: [well, cut, lossy],
     services: [
-      service('ktp', well, now_ms, { counted: 1_318, visits_served: 41, visits_other: 3 }),
+      service('ktp', well, now_ms, { counted: 1_318, counted_by_button: 306, visits_served: 41, visits_other: 3 }),
       service('kk', well, now_ms, { counted: 17, visits_served: 0, visits_other: 0 }),
-      service('ktp', cut, now_ms, { counted: 9, visits_served: 7, visits_other: 0, last_at_ms: now_ms - 5 * MINUTE, estimated: 3 }),
+      service('ktp', cut, now_ms, { counted: 9, counted_by_button: 9, visits_served: 7, visits_other: 0, last_at_ms: now_ms - 5 * MINUTE, estimated: 3 }),
       service('ktp', well, now_ms, { counted: 64, visits_served: 58, visits_other: 6, simulated: true }),
       service('akta', well, now_ms, { counted: 22, visits_served: 20, visits_other: 2, simulated: true }),
     ],
@@ -216,6 +328,7 @@ export function demo_nodes(now_ms = NOW_MS): Overview {
       name,
       village_name,
       fibre_cut: false,
+      board: board(now_ms, { cages: [cage(0, now_ms, -18.7 - index, 'good')] }),
       interval_s: 5,
       heard_s: index + 1,
       cameras: [camera(id, 300 + index, now_ms, { simulated: true, age_s: 4 + 3 * index })],
@@ -226,6 +339,7 @@ export function demo_nodes(now_ms = NOW_MS): Overview {
     ['ktp', 'kk', 'pengaduan'].map((code, place) =>
       service(code, each, now_ms, {
         counted: 31 + 7 * index - 9 * place,
+        counted_by_button: 12 + 3 * index - 4 * place,
         visits_served: 24 + 5 * index - 7 * place,
         visits_other: index,
         last_at_ms: now_ms - (12 + 31 * place) * 1_000,

@@ -1,7 +1,7 @@
 //! `cargo xtask firmware`: the boards' images, and whether each keeps to its budget of flash and memory.
 //!
 //! The boards are a workspace of their own (`firmware/boards`) with a target folder of its own, `target/boards`, which
-//! the emulated board's tests use as well. ELF files end up in `target/firmware`, and the Pico's UF2.
+//! the emulated board's tests use as well. ELF files end up in `target/firmware`, with UF2 files of the boards that take them.
 
 use std::fs;
 use std::io::Write;
@@ -26,6 +26,8 @@ struct Board {
     flash_bytes_max: u64,
     /// Static: what the linker knows of. The stack is measured where an image runs.
     ram_bytes_max: u64,
+    /// Whether files to flash and to send are made of it and of the loader.
+    files: bool,
 }
 
 /// All boards. The order is that of the table.
@@ -37,6 +39,7 @@ const BOARDS: [Board; 3] = [
         triple: "thumbv6m-none-eabi",
         flash_bytes_max: 12 * 1024,
         ram_bytes_max: 8 * 1024,
+        files: false,
     },
     // What the firmware is promised to fit into: a sixty-fourth of the chip's flash, so that an update can be kept beside
     // it many times, and a thirty-third of its memory, of which most is left for the stack.
@@ -46,6 +49,7 @@ const BOARDS: [Board; 3] = [
         triple: "thumbv6m-none-eabi",
         flash_bytes_max: 32 * 1024,
         ram_bytes_max: 8 * 1024,
+        files: true,
     },
     // The emulated chip has 256 and 64 KiB. The same logic as on the Pico, in wider instructions and with other drivers:
     // the same budget shows growth that is not the Pico's own.
@@ -55,6 +59,7 @@ const BOARDS: [Board; 3] = [
         triple: "thumbv7m-none-eabi",
         flash_bytes_max: 32 * 1024,
         ram_bytes_max: 8 * 1024,
+        files: false,
     },
 ];
 
@@ -84,13 +89,12 @@ pub fn build() -> anyhow::Result<()> {
         add_target(board)?;
         run(&mut board_cargo(board, &["build", "--quiet", "--locked", "--release"]))?;
         let elf = target().join("boards").join(board.triple).join("release").join(board.package);
-        let copy = folder()?.join(format!("{}.elf", board.package));
-        fs::copy(&elf, &copy).with_context(|| format!("cannot copy {}", elf.display()))?;
-        let image = fs::read(&elf)?;
-        if board.name == "pico" {
+        let image = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+        fs::write(folder()?.join(format!("{}.elf", board.package)), &image)?;
+        if board.files {
             write_files(&image)?;
         }
-        let size = size(&image).with_context(|| format!("cannot read {}", elf.display()))?;
+        let size = size(&image).with_context(|| format!("cannot measure {}", elf.display()))?;
         let Size { flash_bytes, ram_bytes } = size;
         let Board { name, flash_bytes_max, ram_bytes_max, .. } = board;
         println!("{name:<12} {flash_bytes:>14} {flash_bytes_max:>14} {ram_bytes:>14} {ram_bytes_max:>14}");

@@ -144,6 +144,7 @@ export class Reader {
 }
 
 const RESETS = ["power on", "brownout", "watchdog", "pin", "software", "unknown"];
+const IMAGES = ["confirmed", "trial", "reverted", "noLoader"];
 const JOURNALS = ["good", "empty", "damaged", "unreachable"];
 const OUTCOMES = ["done", "too long", "too soon", "busy", "interrupted"];
 const CALIBRATIONS = ["internal", "external", "none"];

@@ -4,8 +4,8 @@
 //! 202. Every request is limited in rate, size and time, and carries the bearer token (health excepted). Refusals are
 //! JSON that says what to do (`reply`).
 //!
-//! `connections` is the only place that knows sockets, `body` what a request may say, `totals` how a cumulative
-//! total becomes an exact difference.
+//! `connections` is the only place that knows sockets, `body` what a request may say, `counter` which counter
+//! a total belongs to.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,10 +26,11 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
+use self::counter::Counter;
 use self::rate::Rates;
 use self::reply::Refusal;
-use self::totals::{Counter, Step, Totals, TotalsFile};
 use super::readings::Accumulator;
+use super::totals::{self, Step, Totals, TotalsFile};
 use super::{Sink, told};
 use crate::config::{LocalApiConfig, Secret, read_secret};
 use crate::spool::{AppendError, NewRecord};
@@ -37,9 +38,9 @@ use crate::stamper::Stamper;
 
 mod body;
 mod connections;
+mod counter;
 mod rate;
 mod reply;
-mod totals;
 
 /// A body is read within so long, or the connection is given up: 16 KiB over a poor Wi-Fi takes a second.
 const BODY_READ_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -70,7 +71,7 @@ struct Api<S> {
     readings: Mutex<Accumulator>,
     readings_lost: std::sync::atomic::AtomicU64,
     /// One at a time: a total's three steps (intend, append, settle) must not mix with another's.
-    totals: AsyncMutex<Totals>,
+    totals: AsyncMutex<Totals<Counter>>,
     totals_file: TotalsFile,
 }
 
@@ -88,7 +89,7 @@ pub async fn serve<S: Sink>(
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), LocalApiError> {
     let token = read_secret(&config.token_file)?;
-    let (totals_file, totals) = TotalsFile::open(&config.state_directory)
+    let (totals_file, totals) = TotalsFile::open(&config.state_directory, "totals.json")
         .map_err(|source| LocalApiError::Totals { directory: config.state_directory.clone(), source })?;
     let api = Arc::new(Api {
         sink,
@@ -175,8 +176,8 @@ impl<S: Sink> Api<S> {
     }
 
     /// Append what `counter` owes, if anything, and note it as done.
-    async fn settle(&self, totals: &mut Totals, counter: &Counter) -> Result<Option<totals::Answer>, Refusal> {
-        let Some(record) = totals.intended(counter) else {
+    async fn settle(&self, totals: &mut Totals<Counter>, counter: &Counter) -> Result<Option<totals::Answer>, Refusal> {
+        let Some(record) = totals.intended(counter).and_then(|intended| counter.record(intended)) else {
             totals.forget(counter);
             return Ok(None);
         };
@@ -197,7 +198,7 @@ impl<S: Sink> Api<S> {
         }
     }
 
-    async fn save(&self, totals: &Totals) -> std::io::Result<()> {
+    async fn save(&self, totals: &Totals<Counter>) -> std::io::Result<()> {
         let (file, totals) = (self.totals_file.clone(), totals.clone());
         tokio::task::spawn_blocking(move || file.save(&totals)).await.map_err(std::io::Error::other)?
     }
@@ -364,7 +365,7 @@ async fn report_total<S: Sink>(
     if totals.intended(&counter).is_some() {
         api.settle(&mut totals, &counter).await?;
     }
-    let step = totals.report(api.stamper.now(), &counter, total, key.as_ref(), || own.to_string());
+    let step = totals.report(api.stamper.now(), &counter, total, i64::MAX, key.as_ref(), || own.to_string());
     let (answer, duplicate) = match step {
         Step::Repeat(answer) => (answer, true),
         Step::KeyReused => return Err(Refusal::key_reused()),

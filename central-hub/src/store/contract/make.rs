@@ -73,7 +73,9 @@ pub fn service_at(seq: u64, stamp: Stamp) -> ServiceRecord {
         _ => visit(service, VisitOutcome::NoShow),
     };
     let key = format!("key-{seq}").parse().unwrap();
-    ServiceRecord { stamp, key, origin: Origin::Api, simulated: seq.is_multiple_of(5), body }
+    // Of both sources, across services, kinds and simulation.
+    let origin = if seq % 11 < 5 { Origin::Board } else { Origin::Api };
+    ServiceRecord { stamp, key, origin, simulated: seq.is_multiple_of(5), body }
 }
 
 fn visit(service: simpul_wire::Label, outcome: VisitOutcome) -> ServiceBody {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use rand::RngExt;
-use simpul_wire::service::{ServiceBody, VisitOutcome};
+use simpul_wire::service::{Origin, ServiceBody, VisitOutcome};
 use simpul_wire::{RangeSet, Stream};
 
 use super::make::*;
@@ -88,13 +88,17 @@ fn model(from_ms: i64, to_ms: i64) -> Vec<ServiceTotal> {
             service,
             simulated: record.simulated,
             counted: 0,
+            counted_by_button: 0,
             visits_served: 0,
             visits_other: 0,
             last_at_ms: i64::MIN,
             estimated: 0,
         });
         match record.body {
-            ServiceBody::Count { delta, .. } => total.counted += delta,
+            ServiceBody::Count { delta, .. } => {
+                total.counted += delta;
+                total.counted_by_button += if record.origin == Origin::Board { delta } else { 0 };
+            }
             ServiceBody::Visit { outcome: VisitOutcome::Served, .. } => total.visits_served += 1,
             ServiceBody::Visit { .. } => total.visits_other += 1,
         }

@@ -51,14 +51,18 @@ export function open_stream(handler: StreamHandler): () => void {
 
 export type Sent = 'done' | 'unauthorized' | 'refused' | 'unreachable';
 
+function post_json(path: string, body: unknown): Promise<Response> {
+  return fetch(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+  });
+}
+
 async function post(path: string, body: unknown): Promise<Sent> {
   try {
-    const response = await fetch(path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
-    });
+    const response = await post_json(path, body);
     if (response.ok) return 'done';
     return response.status === 401 ? 'unauthorized' : 'refused';
   } catch {
@@ -68,6 +72,23 @@ async function post(path: string, body: unknown): Promise<Sent> {
 
 export function cut_fibre(node: string, cut: boolean): Promise<Sent> {
   return post('/api/v1/demo/fibre', { node, cut });
+}
+
+/** A sent order's id, or why nothing was sent. */
+export type Ordered = { id: string } | { failure: 'offline' | 'unauthorized' | 'refused' | 'unreachable' };
+
+/** Switches what hangs on a node's relay off and on again. The result comes with the overview, under the same id. */
+export async function order_power_cycle(node: string, off_ms: number): Promise<Ordered> {
+  try {
+    const response = await post_json(`/api/v1/nodes/${encodeURIComponent(node)}/commands/power-cycle`, { off_ms });
+    if (response.status === 401) return { failure: 'unauthorized' };
+    if (response.status === 409) return { failure: 'offline' };
+    if (!response.ok) return { failure: 'refused' };
+    const { id } = (await response.json()) as { id?: unknown };
+    return typeof id === 'string' ? { id } : { failure: 'refused' };
+  } catch {
+    return { failure: 'unreachable' };
+  }
 }
 
 export function sign_in(token: string): Promise<Sent> {

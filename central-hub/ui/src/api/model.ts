@@ -1,8 +1,9 @@
-// What the hub's API says: one interface a struct of central-hub/src/view/model.rs, same names, same fields (a test
+// What the hub's API says: one interface a struct of central-hub/src/view/model.rs and model/, same names, same fields (a test
 // compares them).
 // Times are Unix milliseconds UTC, ages seconds; unknown is null, never 0.
 
 export type Liveness = 'live' | 'late' | 'silent' | 'never';
+export type OpticalState = 'good' | 'weak' | 'critical' | 'overload' | 'no_light' | 'unknown';
 export type DatingView = 'clock' | 'anchor' | 'estimated' | 'undated';
 
 export interface Overview {
@@ -33,6 +34,8 @@ export interface NodeView {
   streams: StreamView[];
   cameras: CameraView[];
   readings: ReadingView[];
+  board: BoardView | null;
+  last_command: CommandResultView | null;
   last_event: EventView | null;
   fibre_cut: boolean | null;
 }
@@ -89,6 +92,8 @@ export interface ServiceView {
   village_name: string | null;
   service: string;
   counted: number;
+  counted_by_button: number;
+  counted_by_api: number;
   visits_served: number;
   visits_other: number;
   last_at_ms: number;
@@ -111,6 +116,105 @@ export interface EventView {
   kind: string;
   severity: string;
   detail: string;
+}
+
+/** A node's I/O board. A field that was never said is null. */
+export interface BoardView {
+  serial: string | null;
+  condition: string | null;
+  detail: string | null;
+  since_ms: number | null;
+  last_fault: BoardFaultView | null;
+  started: BoardStartedView | null;
+  tamper: TamperView | null;
+  buttons_stuck: StuckButtonView[];
+  power: PowerView | null;
+  last_outage: OutageView | null;
+  supply_voltage: ReadingView | null;
+  battery_voltage: ReadingView | null;
+  cages: CageView[];
+  /** A reading of the board that is older than this is stale. */
+  stale_after_s: number;
+}
+
+export interface BoardFaultView {
+  condition: string;
+  detail: string;
+  at_ms: number;
+}
+
+export interface BoardStartedView {
+  serial: string;
+  boot: number;
+  reset: string;
+  firmware: string;
+  hardware: string | null;
+  at_ms: number;
+}
+
+export interface TamperView {
+  open: boolean;
+  since_ms: number;
+}
+
+export interface StuckButtonView {
+  desk: string;
+  since_ms: number;
+}
+
+export interface PowerView {
+  condition: string;
+  since_ms: number;
+}
+
+export interface OutageView {
+  outage_ms: number;
+  ended_ms: number;
+}
+
+export interface CageView {
+  cage: number;
+  module: ModuleView | null;
+  /** Why there is no module. */
+  missing: string | null;
+  since_ms: number | null;
+  judgement: JudgementView | null;
+  rx_power: ReadingView | null;
+  tx_power: ReadingView | null;
+  tx_bias: ReadingView | null;
+  temperature: ReadingView | null;
+  supply: ReadingView | null;
+}
+
+export interface ModuleView {
+  vendor: string;
+  part: string;
+  serial: string;
+  wavelength_nm: number;
+  measures: boolean;
+}
+
+export interface JudgementView {
+  state: OpticalState;
+  since_ms: number | null;
+  before: OpticalState | null;
+  at_ms: number;
+  limits: LimitsView;
+}
+
+export interface LimitsView {
+  critical_below_dbm: number;
+  weak_below_dbm: number;
+  overload_above_dbm: number;
+  own: boolean;
+}
+
+/** What came of a command. */
+export interface CommandResultView {
+  id: string;
+  done: boolean;
+  detail: string;
+  at_ms: number;
 }
 
 /** The hub was restored from a backup. */

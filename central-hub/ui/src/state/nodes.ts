@@ -1,6 +1,7 @@
 // Order and sums of the nodes.
 
 import type { Liveness, NodeView, StreamView } from '../api/model';
+import { board_alerts } from './board';
 
 /** Up to this many nodes, each has a whole card; more get the compact grid. A wall of 1920x1080 holds two rows of cards. */
 export const CARDS_MAX = 6;
@@ -31,7 +32,7 @@ export function backlog_share(stream: StreamView): number | null {
   return Math.min(1, stream.backlog_bytes / stream.limit_bytes);
 }
 
-export type Trouble = 'lost' | 'near_limit' | 'camera';
+export type Trouble = 'lost' | 'near_limit' | 'camera' | 'board';
 
 /** What is wrong with a node beside its liveness. */
 export function troubles(node: NodeView): Trouble[] {
@@ -39,6 +40,7 @@ export function troubles(node: NodeView): Trouble[] {
   if (lost_records(node) > 0) found.push('lost');
   if (node.streams.some((stream) => (backlog_share(stream) ?? 0) >= BACKLOG_NEAR_LIMIT)) found.push('near_limit');
   if (node.cameras.some((camera) => camera.condition !== null && camera.condition !== 'good')) found.push('camera');
+  if (board_alerts(node.board).length > 0) found.push('board');
   return found;
 }
 

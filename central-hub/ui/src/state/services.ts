@@ -14,6 +14,8 @@ export interface ServiceGroup {
   service: string;
   rows: ServiceView[];
   counted: number;
+  counted_by_button: number;
+  counted_by_api: number;
   visits_served: number;
   visits_other: number;
   last_at_ms: number;
@@ -49,6 +51,13 @@ export function pending(rows: readonly ServiceView[]): Pending {
   return { records: said.reduce<number>((sum, records) => sum + (records ?? 0), 0), unknown: said.includes(null) };
 }
 
+function by_source(rows: readonly ServiceView[]): { counted_by_button: number; counted_by_api: number } {
+  return {
+    counted_by_button: rows.reduce((sum, row) => sum + row.counted_by_button, 0),
+    counted_by_api: rows.reduce((sum, row) => sum + row.counted_by_api, 0),
+  };
+}
+
 export function group_services(services: readonly ServiceView[], simulated: boolean): ServiceGroup[] {
   const groups = new Map<string, ServiceView[]>();
   for (const row of services) {
@@ -63,6 +72,7 @@ export function group_services(services: readonly ServiceView[], simulated: bool
       service,
       rows: rows.sort((a, b) => village_of(a).localeCompare(village_of(b), 'id')),
       counted: rows.reduce((sum, row) => sum + row.counted, 0),
+      ...by_source(rows),
       visits_served: rows.reduce((sum, row) => sum + row.visits_served, 0),
       visits_other: rows.reduce((sum, row) => sum + row.visits_other, 0),
       last_at_ms: rows.reduce((last, row) => Math.max(last, row.last_at_ms), 0),
@@ -103,11 +113,12 @@ export function villages_without_data(services: readonly ServiceView[], nodes: r
 export function service_sums(
   services: readonly ServiceView[],
   simulated: boolean,
-): { counted: number; visits_served: number; coverage: Coverage; pending: Pending } | null {
+): { counted: number; counted_by_button: number; counted_by_api: number; visits_served: number; coverage: Coverage; pending: Pending } | null {
   const rows = services.filter((row) => row.simulated === simulated);
   if (rows.length === 0) return null;
   return {
     counted: rows.reduce((sum, row) => sum + row.counted, 0),
+    ...by_source(rows),
     visits_served: rows.reduce((sum, row) => sum + row.visits_served, 0),
     coverage: coverage(rows),
     pending: pending(rows),

@@ -135,7 +135,7 @@ describe('unknown and zero', () => {
 
   it('a missing reading shows its reason and a reading of 0 shows 0', async () => {
     const { page, close } = await open_room(browser, three_nodes);
-    await page.locator('[data-node="35.12.07.2003-01"]').getByRole('button', { name: 'Rincian' }).click();
+    await page.locator('[data-node="35.12.07.2006-01"]').getByRole('button', { name: 'Rincian' }).click();
     expect(await page.locator('[data-metric="optics.0.rx_power"]').innerText()).toContain('tidak ada cahaya');
     expect(await page.locator('[data-metric="card_free"]').innerText()).toMatch(/\s0 B\s/);
     expect(await page.locator('[data-metric="temperature"]').innerText()).toContain('−1,5 °C');

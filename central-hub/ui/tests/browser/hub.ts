@@ -21,6 +21,8 @@ export class PlayedHub {
   overview: (now_ms: number) => Overview;
   posts: { path: string; body: unknown }[] = [];
   post_status = 204;
+  /** The id that an order is answered with; empty: `post_status` alone. */
+  order_id = '';
   overviews_served = 0;
   /** Ids of the images that were fetched, in order. */
   looks: number[] = [];
@@ -103,6 +105,9 @@ export class PlayedHub {
     if (image) {
       this.looks.push(Number(image[1]));
       return void response.writeHead(200, { 'content-type': 'image/png', 'cache-control': 'no-store' }).end(scene_png(Number(image[1])));
+    }
+    if (request.method === 'POST' && path.endsWith('/commands/power-cycle') && this.order_id !== '') {
+      return void response.writeHead(202, { 'content-type': 'application/json' }).end(JSON.stringify({ id: this.order_id, ttl_ms: 30_000, ...(body as object) }));
     }
     if (request.method === 'POST') return void response.writeHead(this.post_status).end();
     response.writeHead(404).end();

@@ -43,9 +43,17 @@ it('old data are drawn as old', async () => {
   await screen.close();
 });
 
-it('the details of a node are drawn', async () => {
-  const screen = await open_room(browser, three_nodes, { language: 'en' });
-  await screen.page.locator('[data-node="35.12.07.2006-01"]').getByRole('button', { name: 'Details' }).click();
-  await screen.page.screenshot({ path: join(FOLDER, 'wall-1920x1080-details.png') });
+const DETAILS = [
+  { name: 'wall-1920x1080-details', language: 'en', id: '35.12.07.2006-01', viewport: WALL },
+  { name: 'wall-1920x1080-board', language: 'id', id: '35.12.07.2003-01', viewport: WALL },
+  { name: 'wall-1920x1080-board-stale', language: 'id', id: '35.12.07.2005-01', viewport: WALL },
+  { name: 'phone-390x844-board', language: 'id', id: '35.12.07.2006-01', viewport: PHONE },
+] as const;
+
+it.each(DETAILS)('$name is drawn', async ({ name, language, id, viewport }) => {
+  const screen = await open_room(browser, three_nodes, { language, viewport });
+  await screen.page.locator(`[data-node="${id}"]`).getByRole('button', { name: /^(Details|Rincian)/ }).click();
+  await screen.page.screenshot({ path: join(FOLDER, `${name}.png`) });
+  expect(screen.faults).toEqual([]);
   await screen.close();
 });

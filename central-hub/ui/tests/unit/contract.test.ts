@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const HUB = ['model.rs', 'model/hub.rs'].map((file) => readFileSync(join(import.meta.dirname, '../../../src/view', file), 'utf8')).join('\n').replace(/\/\/.*$/gm, '');
+const HUB = ['model.rs', 'model/board.rs', 'model/hub.rs'].map((file) => readFileSync(join(import.meta.dirname, '../../../src/view', file), 'utf8')).join('\n').replace(/\/\/.*$/gm, '');
 const PAGE = readFileSync(join(import.meta.dirname, '../../src/api/model.ts'), 'utf8');
 
 type Fields = Map<string, string>;
@@ -47,7 +47,7 @@ function in_page(type: string): string {
 /** The words of an enum without fields, as serde writes them. */
 function words(name: string): string[] {
   const body = new RegExp(`pub enum ${name} \\{([^}]*)\\}`).exec(HUB)?.[1] ?? '';
-  return [...body.matchAll(/^\s*(\w+),$/gm)].map((match) => (match[1] ?? '').toLowerCase());
+  return [...body.matchAll(/^\s*(\w+),$/gm)].map((match) => (match[1] ?? '').replace(/\B[A-Z]/g, '_$&').toLowerCase());
 }
 
 describe('the contract with the hub', () => {
@@ -63,7 +63,7 @@ describe('the contract with the hub', () => {
     expect(Object.fromEntries(page.get(name) ?? [])).toEqual(Object.fromEntries(hub.get(name) ?? []));
   });
 
-  it.each(['Liveness', 'DatingView'])('%s has the words that the hub has', (name) => {
+  it.each(['Liveness', 'DatingView', 'OpticalState'])('%s has the words that the hub has', (name) => {
     const line = new RegExp(`export type ${name} = ([^;]+);`).exec(PAGE)?.[1] ?? '';
     expect(line.split(' | ').map((word) => word.replaceAll("'", ''))).toEqual(words(name));
   });

@@ -453,6 +453,20 @@ pub enum UpdateRefusal {
     OnTrial,
 }
 
+impl core::fmt::Display for UpdateRefusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            UpdateRefusal::OtherHardware => "the image is for other hardware",
+            UpdateRefusal::TooLarge => "the image does not fit",
+            UpdateRefusal::NotBegun => "no update was begun, or another one",
+            UpdateRefusal::BadChecksum => "what was written does not have the promised checksum",
+            UpdateRefusal::FlashFailed => "the flash could not be written",
+            UpdateRefusal::NoLoader => "this board has no loader: update it by hand",
+            UpdateRefusal::OnTrial => "the running image is itself on trial",
+        })
+    }
+}
+
 /// What a board keeps over a power cut besides its totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {

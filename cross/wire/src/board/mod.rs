@@ -27,7 +27,7 @@
 pub mod frame;
 pub mod message;
 
-pub use frame::{ENCODED_BYTES_MAX, FrameError, FrameReader, encode};
+pub use frame::{ENCODED_BYTES_MAX, FRAME_BYTES_MAX, FrameError, FrameReader, encode};
 pub use message::*;
 
 /// Version of the link. Raised when an old reader would misunderstand, not for an added field or kind.
@@ -48,3 +48,8 @@ pub const DESKS: usize = 8;
 
 /// SFP cages of one board, as in the well-known metrics `optics.0` and `optics.1`.
 pub const CAGES: usize = 2;
+
+/// The version at the front of a [`Hello`]'s or [`Greet`]'s body: also of one whose rest is another version's.
+pub fn protocol_of(body: &[u8]) -> Option<u16> {
+    postcard::take_from_bytes(body).ok().map(|(version, _)| version)
+}

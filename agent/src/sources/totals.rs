@@ -1,6 +1,7 @@
-//! Cumulative totals -> exact differences. The core is pure; [`TotalsFile`] keeps it over a restart.
+//! Cumulative totals -> exact differences. The core is pure; [`TotalsFile`] keeps it over a restart. What a counter is
+//! called, and which record becomes of a difference, is its source's to know.
 //!
-//! A source (a queue system's counter) reports its own running total. The difference to its last total is what is
+//! A source (a queue system's counter, a button) reports its own running total. The difference to its last total is what is
 //! recorded, so a report that got lost costs nothing. A first total, or one that went back (the source was reset), is a
 //! baseline: recorded with a difference of 0.
 //!
@@ -12,49 +13,47 @@
 //! become untrue by the caller's giving up.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use simpul_wire::service::{Origin, ServiceBody, ServiceRecord};
 use simpul_wire::{Label, Stamp};
 
+use crate::files::replace_file;
+
 /// Most sources of one node. A village office has a handful; each costs half a kilobyte in a file that is rewritten.
-pub(super) const SOURCES_MAX: usize = 256;
+pub(crate) const SOURCES_MAX: usize = 256;
 
 /// Answers remembered per source: how late a caller may repeat a request and still get its first answer.
 const ANSWERS_MAX: usize = 4;
 
-/// Which counter of which source.
+/// A difference to record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Counter {
-    pub(super) service: String,
-    pub(super) desk: Option<String>,
-    pub(super) source: String,
-    pub(super) simulated: bool,
-}
-
-/// A record to append, or that was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Intended {
-    key: String,
-    total: u64,
-    delta: i64,
-    baseline: bool,
+pub(crate) struct Intended {
+    pub(crate) key: String,
+    pub(crate) total: u64,
+    pub(crate) delta: i64,
+    pub(crate) baseline: bool,
     boot: u32,
     uptime_ms: u64,
     wall_ms: Option<i64>,
 }
 
+impl Intended {
+    /// When the total was reported.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { boot: self.boot, uptime_ms: self.uptime_ms, wall_ms: self.wall_ms }
+    }
+}
+
 /// What a report of a total came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Answer {
-    pub(super) key: String,
-    pub(super) total: u64,
-    pub(super) delta: i64,
-    pub(super) baseline: bool,
-    pub(super) seq: u64,
+pub(crate) struct Answer {
+    pub(crate) key: String,
+    pub(crate) total: u64,
+    pub(crate) delta: i64,
+    pub(crate) baseline: bool,
+    pub(crate) seq: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,15 +63,21 @@ struct Known {
     answers: VecDeque<Answer>,
 }
 
-/// The last totals of all sources.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Totals {
-    sources: Vec<(Counter, Known)>,
+/// The last totals of all counters; `C` tells one from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Totals<C> {
+    sources: Vec<(C, Known)>,
+}
+
+impl<C> Default for Totals<C> {
+    fn default() -> Self {
+        Totals { sources: Vec::new() }
+    }
 }
 
 /// What is to be done about a reported total.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// This key was answered before.
     Repeat(Answer),
     /// This key was used before for another total.
@@ -85,25 +90,49 @@ pub(super) enum Step {
     TooManySources,
 }
 
-impl Totals {
-    /// The record that a source still owes, to be appended before anything else of it.
-    pub(super) fn intended(&self, counter: &Counter) -> Option<ServiceRecord> {
-        let (_, known) = self.sources.iter().find(|(other, _)| other == counter)?;
-        record(counter, known.intended.as_ref()?)
+impl<C: Clone + PartialEq> Totals<C> {
+    /// The difference that a counter still owes, to be recorded before anything else of it.
+    pub(crate) fn intended(&self, counter: &C) -> Option<&Intended> {
+        self.known(counter)?.intended.as_ref()
     }
 
-    /// Every source that owes a record.
-    pub(super) fn owing(&self) -> Vec<Counter> {
+    /// Every counter that owes a record.
+    pub(crate) fn owing(&self) -> Vec<C> {
         let owing = self.sources.iter().filter(|(_, known)| known.intended.is_some());
         owing.map(|(counter, _)| counter.clone()).collect()
     }
 
-    /// A total was reported; the source owes nothing. `key` is the caller's, else `own_key` is used.
-    pub(super) fn report(
+    /// The total that a counter had, as last settled.
+    pub(crate) fn last(&self, counter: &C) -> Option<u64> {
+        self.known(counter)?.total
+    }
+
+    /// A counter that is not known yet began at `total`: its first report is then a difference and no baseline. False
+    /// when there is no room for it.
+    pub(crate) fn begin(&mut self, counter: &C, total: u64) -> bool {
+        if self.known(counter).is_some() {
+            return true;
+        }
+        let room = self.sources.len() < SOURCES_MAX;
+        if room {
+            self.sources.push((counter.clone(), Known { total: Some(total), ..Known::default() }));
+        }
+        room
+    }
+
+    /// Forget the counters that `keep` does not want.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&C) -> bool) {
+        self.sources.retain(|(counter, _)| keep(counter));
+    }
+
+    /// A total was reported; the counter owes nothing. `key` is the caller's, else `own_key` is used. A difference
+    /// above `delta_max` is none: the total is a baseline.
+    pub(crate) fn report(
         &mut self,
         at: Stamp,
-        counter: &Counter,
+        counter: &C,
         total: u64,
+        delta_max: i64,
         key: Option<&Label>,
         own_key: impl FnOnce() -> String,
     ) -> Step {
@@ -123,7 +152,8 @@ impl Totals {
             None if known.total == Some(total) => return Step::Unchanged,
             None => {}
         }
-        let difference = known.total.and_then(|last| total.checked_sub(last)).and_then(|up| i64::try_from(up).ok());
+        let up = known.total.and_then(|last| total.checked_sub(last)).and_then(|up| i64::try_from(up).ok());
+        let difference = up.filter(|up| *up <= delta_max);
         known.intended = Some(Intended {
             key: key.map_or_else(own_key, |key| key.as_str().to_owned()),
             total,
@@ -136,12 +166,19 @@ impl Totals {
         Step::Append
     }
 
-    /// The owed record is durable under `seq`.
-    pub(super) fn settle(&mut self, counter: &Counter, seq: u64) -> Option<Answer> {
-        let (_, known) = self.sources.iter_mut().find(|(other, _)| other == counter)?;
-        let Intended { key, total, delta, baseline, .. } = known.intended.take()?;
+    /// The owed record is durable.
+    pub(crate) fn close(&mut self, counter: &C) -> Option<Intended> {
+        let known = self.known_mut(counter)?;
+        let intended = known.intended.take()?;
+        known.total = Some(intended.total);
+        Some(intended)
+    }
+
+    /// The owed record is durable under `seq`, and whoever repeats its report gets this answer again.
+    pub(crate) fn settle(&mut self, counter: &C, seq: u64) -> Option<Answer> {
+        let Intended { key, total, delta, baseline, .. } = self.close(counter)?;
         let answer = Answer { key, total, delta, baseline, seq };
-        known.total = Some(total);
+        let known = self.known_mut(counter)?;
         known.answers.push_back(answer.clone());
         if known.answers.len() > ANSWERS_MAX {
             known.answers.pop_front();
@@ -151,40 +188,32 @@ impl Totals {
 
     /// The owed record can never be appended (its key belongs to another record): forget it; the next total's
     /// difference covers it.
-    pub(super) fn forget(&mut self, counter: &Counter) {
-        if let Some((_, known)) = self.sources.iter_mut().find(|(other, _)| other == counter) {
+    pub(crate) fn forget(&mut self, counter: &C) {
+        if let Some(known) = self.known_mut(counter) {
             known.intended = None;
         }
     }
-}
 
-fn record(counter: &Counter, intended: &Intended) -> Option<ServiceRecord> {
-    Some(ServiceRecord {
-        stamp: Stamp { boot: intended.boot, uptime_ms: intended.uptime_ms, wall_ms: intended.wall_ms },
-        // These were labels when they came in; a file that says otherwise was tampered with, and owes nothing.
-        key: intended.key.parse().ok()?,
-        origin: Origin::Api,
-        simulated: counter.simulated,
-        body: ServiceBody::Count {
-            service: counter.service.parse().ok()?,
-            desk: counter.desk.as_deref().map(str::parse).transpose().ok()?,
-            delta: intended.delta,
-            total: Some(intended.total),
-        },
-    })
+    fn known(&self, counter: &C) -> Option<&Known> {
+        self.sources.iter().find(|(other, _)| other == counter).map(|(_, known)| known)
+    }
+
+    fn known_mut(&mut self, counter: &C) -> Option<&mut Known> {
+        self.sources.iter_mut().find(|(other, _)| other == counter).map(|(_, known)| known)
+    }
 }
 
 /// The file that keeps [`Totals`]: rewritten whole, atomically, fsynced.
 #[derive(Debug, Clone)]
-pub(super) struct TotalsFile {
+pub(crate) struct TotalsFile {
     path: PathBuf,
 }
 
 impl TotalsFile {
-    /// Open, or begin anew; a damaged file is set aside (`.damaged`) and all sources begin with a baseline.
-    pub(super) fn open(directory: &Path) -> std::io::Result<(TotalsFile, Totals)> {
+    /// Open `name`, or begin anew; a damaged file is set aside (`.damaged`) and all sources begin with a baseline.
+    pub(crate) fn open<C: DeserializeOwned>(directory: &Path, name: &str) -> std::io::Result<(TotalsFile, Totals<C>)> {
         std::fs::create_dir_all(directory)?;
-        let path = directory.join("totals.json");
+        let path = directory.join(name);
         let totals = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
                 let aside = path.with_extension("damaged");
@@ -200,17 +229,8 @@ impl TotalsFile {
     }
 
     /// Make the totals durable. Blocking: two fsyncs.
-    pub(super) fn save(&self, totals: &Totals) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec(totals)?;
-        let temporary = self.path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &self.path)?;
-        match self.path.parent() {
-            Some(directory) => File::open(directory)?.sync_all(),
-            None => Ok(()),
-        }
+    pub(crate) fn save<C: Serialize>(&self, totals: &Totals<C>) -> std::io::Result<()> {
+        replace_file(&self.path, &serde_json::to_vec(totals)?)
     }
 }
 
@@ -220,15 +240,8 @@ mod tests {
 
     const AT: Stamp = Stamp { boot: 1, uptime_ms: 5, wall_ms: None };
 
-    fn counter() -> Counter {
-        Counter { service: "ktp".into(), desk: None, source: "queue".into(), simulated: false }
-    }
-
-    fn delta_of(record: &ServiceRecord) -> i64 {
-        match record.body {
-            ServiceBody::Count { delta, .. } => delta,
-            ServiceBody::Visit { .. } => panic!("a count was expected"),
-        }
+    fn counter() -> String {
+        "queue".to_owned()
     }
 
     #[test]
@@ -236,9 +249,9 @@ mod tests {
         let mut totals = Totals::default();
         let mut deltas = Vec::new();
         for (seq, total) in [100, 103, 103, 110, 2, 5].into_iter().enumerate() {
-            match totals.report(AT, &counter(), total, None, || format!("key{seq}")) {
+            match totals.report(AT, &counter(), total, i64::MAX, None, || format!("key{seq}")) {
                 Step::Append => {
-                    deltas.push((delta_of(&totals.intended(&counter()).unwrap()), total));
+                    deltas.push((totals.intended(&counter()).unwrap().delta, total));
                     let answer = totals.settle(&counter(), seq as u64).unwrap();
                     assert_eq!(answer.baseline, total == 100 || total == 2);
                 }
@@ -255,32 +268,50 @@ mod tests {
         let key = |text: &str| -> Label { text.parse().unwrap() };
         for (seq, total) in [(1, 10), (2, 12), (3, 15)] {
             let key = key(&format!("k{seq}"));
-            assert_eq!(totals.report(AT, &counter(), total, Some(&key), String::new), Step::Append);
+            assert_eq!(totals.report(AT, &counter(), total, i64::MAX, Some(&key), String::new), Step::Append);
             totals.settle(&counter(), seq);
         }
-        let Step::Repeat(answer) = totals.report(AT, &counter(), 12, Some(&key("k2")), String::new) else { panic!() };
+        let Step::Repeat(answer) = totals.report(AT, &counter(), 12, i64::MAX, Some(&key("k2")), String::new) else {
+            panic!()
+        };
         assert_eq!((answer.seq, answer.delta), (2, 2));
-        assert_eq!(totals.report(AT, &counter(), 13, Some(&key("k2")), String::new), Step::KeyReused);
-        assert_eq!(totals.report(AT, &counter(), 15, Some(&key("k9")), String::new), Step::Unchanged);
+        assert_eq!(totals.report(AT, &counter(), 13, i64::MAX, Some(&key("k2")), String::new), Step::KeyReused);
+        assert_eq!(totals.report(AT, &counter(), 15, i64::MAX, Some(&key("k9")), String::new), Step::Unchanged);
     }
 
     #[test]
-    fn sources_are_bounded_and_apart_by_service_desk_and_simulation() {
+    fn sources_are_bounded() {
         let mut totals = Totals::default();
         for index in 0..SOURCES_MAX {
-            let counter = Counter { source: format!("s{index}"), ..counter() };
-            assert_eq!(totals.report(AT, &counter, 1, None, String::new), Step::Append);
+            let counter = format!("s{index}");
+            assert_eq!(totals.report(AT, &counter, 1, i64::MAX, None, String::new), Step::Append);
         }
-        let one_more = Counter { simulated: true, ..counter() };
-        assert_eq!(totals.report(AT, &one_more, 1, None, String::new), Step::TooManySources);
+        assert_eq!(totals.report(AT, &counter(), 1, i64::MAX, None, String::new), Step::TooManySources);
+        assert!(!totals.begin(&counter(), 0));
+    }
+
+    #[test]
+    fn a_counter_that_began_at_zero_has_no_baseline_and_a_leap_is_one() {
+        let mut totals = Totals::default();
+        assert!(totals.begin(&counter(), 0));
+        for (total, delta, baseline) in [(3, 3, false), (10_004, 0, true), (10_006, 2, false)] {
+            totals.report(AT, &counter(), total, 10_000, None, String::new);
+            let intended = totals.close(&counter()).unwrap();
+            assert_eq!((intended.delta, intended.baseline), (delta, baseline), "{total}");
+        }
+        assert_eq!(totals.last(&counter()), Some(10_006));
+        assert!(totals.begin(&counter(), 0), "it is known, and keeps its total");
+        assert_eq!(totals.last(&counter()), Some(10_006));
+        totals.retain(|_| false);
+        assert_eq!(totals.last(&counter()), None);
     }
 
     /// A power cut at every step of every report: the file as last saved, the spool's records as last appended.
     #[test]
     fn a_power_cut_between_record_and_file_loses_and_doubles_nothing() {
         for cut in 0..12 {
-            let mut spool: Vec<ServiceRecord> = Vec::new();
-            let mut file = Totals::default();
+            let mut spool: Vec<Intended> = Vec::new();
+            let mut file: Totals<String> = Totals::default();
             let mut steps = 0;
             let mut live = Some(file.clone());
             for (number, total) in [10_u64, 14, 21, 25].into_iter().enumerate() {
@@ -288,7 +319,7 @@ mod tests {
                 let mut totals = live.take().unwrap_or_else(|| {
                     let mut totals = file.clone();
                     for counter in totals.owing() {
-                        let owed = totals.intended(&counter).unwrap();
+                        let owed = totals.intended(&counter).unwrap().clone();
                         if !spool.contains(&owed) {
                             spool.push(owed);
                         }
@@ -301,7 +332,7 @@ mod tests {
                     *steps != cut
                 };
                 // Each attempt may die in the middle; the caller then reports the next total (the last one is repeated).
-                if totals.report(AT, &counter(), total, None, || format!("k{cut}-{number}")) != Step::Append {
+                if totals.report(AT, &counter(), total, i64::MAX, None, || format!("k{cut}-{number}")) != Step::Append {
                     live = Some(totals);
                     continue;
                 }
@@ -312,7 +343,7 @@ mod tests {
                 if !survives(&mut steps) {
                     continue;
                 }
-                spool.push(totals.intended(&counter()).unwrap());
+                spool.push(totals.intended(&counter()).unwrap().clone());
                 if !survives(&mut steps) {
                     continue;
                 }
@@ -323,35 +354,32 @@ mod tests {
             // The source's last report once more, from a restart.
             let mut totals = file.clone();
             for counter in totals.owing() {
-                let owed = totals.intended(&counter).unwrap();
+                let owed = totals.intended(&counter).unwrap().clone();
                 if !spool.contains(&owed) {
                     spool.push(owed);
                 }
                 totals.settle(&counter, 0);
             }
-            if totals.report(AT, &counter(), 25, None, || "last".into()) == Step::Append {
-                spool.push(totals.intended(&counter()).unwrap());
+            if totals.report(AT, &counter(), 25, i64::MAX, None, || "last".into()) == Step::Append {
+                spool.push(totals.intended(&counter()).unwrap().clone());
             }
-            let first = spool.first().map(|record| match record.body {
-                ServiceBody::Count { total, .. } => total.unwrap(),
-                ServiceBody::Visit { .. } => 0,
-            });
-            let sum: i64 = spool.iter().map(delta_of).sum();
-            assert_eq!(sum, 25 - first.unwrap() as i64, "cut at step {cut}: {spool:?}");
+            let first = spool.first().unwrap().total;
+            let sum: i64 = spool.iter().map(|intended| intended.delta).sum();
+            assert_eq!(sum, 25 - first as i64, "cut at step {cut}: {spool:?}");
         }
     }
 
     #[test]
     fn the_file_keeps_totals_and_a_damaged_one_is_set_aside() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, mut totals) = TotalsFile::open(folder.path()).unwrap();
-        totals.report(AT, &counter(), 7, None, || "k".into());
+        let (file, mut totals) = TotalsFile::open::<String>(folder.path(), "totals.json").unwrap();
+        totals.report(AT, &counter(), 7, i64::MAX, None, || "k".into());
         file.save(&totals).unwrap();
-        let (_, again) = TotalsFile::open(folder.path()).unwrap();
+        let (_, again) = TotalsFile::open::<String>(folder.path(), "totals.json").unwrap();
         assert_eq!(again, totals);
         assert_eq!(again.owing(), [counter()]);
         std::fs::write(folder.path().join("totals.json"), b"{\"sources\":[").unwrap();
-        let (_, anew) = TotalsFile::open(folder.path()).unwrap();
+        let (_, anew) = TotalsFile::open::<String>(folder.path(), "totals.json").unwrap();
         assert_eq!(anew, Totals::default());
         assert!(folder.path().join("totals.damaged").exists());
     }
