@@ -144,12 +144,11 @@ export class Reader {
 }
 
 const RESETS = ["power on", "brownout", "watchdog", "pin", "software", "unknown"];
-const IMAGES = ["confirmed", "trial", "reverted", "noLoader"];
+const IMAGES = ["confirmed", "trial", "reverted", "no loader"];
 const JOURNALS = ["good", "empty", "damaged", "unreachable"];
 const OUTCOMES = ["done", "too long", "too soon", "busy", "interrupted"];
 const CALIBRATIONS = ["internal", "external", "none"];
 const HARDWARE = ["lm3s6965", "pico"];
-const IMAGES = ["confirmed", "trial", "reverted", "no loader"];
 const REFUSALS = [
   "other hardware",
   "too large",
