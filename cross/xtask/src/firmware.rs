@@ -72,6 +72,9 @@ struct Size {
     ram_bytes: u64,
 }
 
+/// No version that will ever be given out.
+const NEXT_VERSION: &str = "9.8.7";
+
 /// `cargo xtask firmware`.
 pub fn command_alone() -> anyhow::Result<()> {
     let mut stages = Stages::new(2);
@@ -105,6 +108,17 @@ pub fn build() -> anyhow::Result<()> {
         bail!("over budget: {}", over.join("; "));
     }
     Ok(())
+}
+
+/// The Pico's image as another version: what the update's tests change to and back from. Its path.
+pub fn build_next() -> anyhow::Result<PathBuf> {
+    let board = BOARDS.iter().find(|board| board.name == "pico").context("no pico among the boards")?;
+    let mut build = board_cargo(board, &["build", "--quiet", "--locked", "--release"]);
+    run(build.env("SIMPUL_BOARD_VERSION", NEXT_VERSION))?;
+    let elf = target().join("boards").join(board.triple).join("release").join(board.package);
+    let next = folder()?.join("simpul-pico-next.elf");
+    fs::copy(&elf, &next).with_context(|| format!("cannot copy {}", elf.display()))?;
+    Ok(next)
 }
 
 /// The Pico's files: `pico.uf2` for a technician, `pico.img` for agents.

@@ -10,6 +10,7 @@ mod lint;
 mod measure;
 mod page;
 mod photographs;
+mod pico;
 mod room;
 mod run;
 mod system;
