@@ -80,14 +80,14 @@ async fn the_fourth_nodes_board_obeys_the_page_and_is_shown() {
     const NODE: &str = "35.12.01.2004-01";
     let (folder, mut process, url) = demo().await;
     simpul_testkit::install_crypto();
-    let client = reqwest::Client::new();
+    let (client, url) = (&reqwest::Client::new(), &url);
     let order = |mut order: serde_json::Value| {
         order["node"] = NODE.into();
         let request = client.post(format!("{url}api/v1/demo/board")).json(&order);
         async move { assert_eq!(request.send().await.unwrap().status(), 200, "{order}") }
     };
     let shown = |what: &'static str, is_shown: fn(&serde_json::Value, &serde_json::Value) -> bool| {
-        wait::until(what, SHOWN_MAX, || async {
+        wait::until(what, SHOWN_MAX, move || async move {
             let request = client.get(format!("{url}api/v1/overview")).send().await.ok()?;
             let overview: serde_json::Value = request.json().await.ok()?;
             let node = overview["nodes"].as_array()?.iter().find(|node| node["id"] == NODE)?;
