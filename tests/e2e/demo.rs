@@ -135,20 +135,24 @@ async fn a_killed_demo_leaves_nothing() {
     nothing_is_left(folder.path()).await;
 }
 
-#[tokio::test]
-async fn a_crashed_part_ends_the_demo_and_leaves_nothing() {
+/// Kill one process of the demo that is called `program`; its end is the demo's, which says `name`.
+async fn a_crash_of(program: &str, name: &str) {
     let (folder, mut process, _) = demo().await;
-    let agents = processes_of(&folder.path().join("tmp"));
-    let agent = agents
-        .iter()
-        .find(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "simpul-agent"));
-    let id: i32 = agent.unwrap().file_name().unwrap().to_string_lossy().parse().unwrap();
+    let parts = processes_of(&folder.path().join("tmp"));
+    let part = parts.iter().find(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == program));
+    let id: i32 = part.unwrap().file_name().unwrap().to_string_lossy().parse().unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), rustix::process::Signal::KILL).unwrap();
     assert!(!process.wait_for_end(GONE_MAX).await.unwrap().success());
-    assert!(
-        process.log_text().contains("simpul-agent") || process.log_text().contains("agent 35."),
-        "{}",
-        process.log_text()
-    );
+    assert!(process.log_text().contains(name), "{}", process.log_text());
     nothing_is_left(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_crashed_agent_ends_the_demo_and_leaves_nothing() {
+    a_crash_of("simpul-agent", "agent 35.").await;
+}
+
+#[tokio::test]
+async fn a_crashed_board_ends_the_demo_and_leaves_nothing() {
+    a_crash_of("qemu-system-arm", "the board ended").await;
 }
