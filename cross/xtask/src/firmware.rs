@@ -145,6 +145,13 @@ fn version() -> anyhow::Result<[u8; 3]> {
     board_image::version(version.context("the boards' workspace has no version")?)
 }
 
+/// Build the image of one board, called by the name of its folder.
+pub fn build_one(name: &str) -> anyhow::Result<()> {
+    let board = BOARDS.iter().find(|board| board.name == name).with_context(|| format!("there is no board {name}"))?;
+    add_target(board)?;
+    run(&mut board_cargo(board, &["build", "--locked", "--release"]))
+}
+
 /// clippy on the boards that are there, warnings refused.
 pub fn clippy() -> anyhow::Result<()> {
     for board in present() {
