@@ -13,7 +13,7 @@ use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object, ObjectSection, SectionFlags, SectionKind};
 
 use crate::run::{Stages, cargo, command, found, root, run, target};
-use crate::{board_image, system};
+use crate::{board_image, pico, system};
 
 /// A board.
 #[derive(Debug)]
@@ -77,11 +77,20 @@ const NEXT_VERSION: &str = "9.8.7";
 
 /// `cargo xtask firmware`.
 pub fn command_alone() -> anyhow::Result<()> {
-    let mut stages = Stages::new(2);
+    let mut stages = Stages::new(3);
     stages.next("system packages");
     system::ensure(system::BUILD)?;
     stages.next("images of all boards");
-    build()
+    build()?;
+    stages.next("memory of the Pico with its deepest stack, on an emulated chip");
+    let pico = BOARDS.iter().find(|board| board.name == "pico").context("no pico among the boards")?;
+    let bytes = pico::measured_ram_bytes()?;
+    println!("pico takes {bytes} bytes of memory with its deepest stack and may take {}", pico.ram_bytes_max);
+    append_report(&report_line("pico_ram_bytes", bytes, pico.ram_bytes_max))?;
+    if bytes > pico.ram_bytes_max {
+        bail!("over budget: pico takes {bytes} bytes of memory and may take {}", pico.ram_bytes_max);
+    }
+    Ok(())
 }
 
 /// Build the boards that are there, print what they take, and fail if one takes more than it may.
@@ -226,21 +235,25 @@ fn excess(board: &Board, size: Size) -> Vec<String> {
         .collect()
 }
 
-/// Append the board's two figures to the report, in the form that the benches use.
+/// Append what the build tells of a board to the report, in the form that the benches use.
 fn report(board: &Board, size: Size) -> anyhow::Result<()> {
+    let line = |what: &str, bytes: u64, max: u64| report_line(&format!("{}_{what}_bytes", board.name), bytes, max);
+    let lines = line("flash", size.flash_bytes, board.flash_bytes_max)
+        + &line("static_ram", size.ram_bytes, board.ram_bytes_max);
+    append_report(&lines)
+}
+
+fn report_line(name: &str, bytes: u64, max: u64) -> String {
+    format!(
+        "{{\"name\":\"{name}\",\"value\":{bytes}.0,\"unit\":\"bytes\",\"n\":1,\"seed\":null,\"commit\":\"{}\",\
+         \"baseline\":null,\"ratio\":null,\"goal\":\"<= {max}\",\"command\":\"cargo xtask firmware\"}}\n",
+        commit()
+    )
+}
+
+fn append_report(lines: &str) -> anyhow::Result<()> {
     let reports = target().join("reports");
     fs::create_dir_all(&reports)?;
-    let commit = commit();
-    let line = |what: &str, bytes: u64, max: u64| {
-        format!(
-            "{{\"name\":\"{}_{what}_bytes\",\"value\":{bytes}.0,\"unit\":\"bytes\",\"n\":1,\"seed\":null,\
-             \"commit\":\"{commit}\",\"baseline\":null,\"ratio\":null,\"goal\":\"<= {max}\",\
-             \"command\":\"cargo xtask firmware\"}}\n",
-            board.name
-        )
-    };
-    let lines =
-        line("flash", size.flash_bytes, board.flash_bytes_max) + &line("ram", size.ram_bytes, board.ram_bytes_max);
     let path = reports.join("firmware.jsonl");
     append(&path, lines.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
