@@ -561,3 +561,23 @@ async fn rest<T>(work: Option<Work<T>>) -> Option<T> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_firmwares_file_is_read_when_it_changes_and_a_bad_one_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pico.img");
+        assert!(matches!(look(&path, None), Some((None, Err(_)))), "not there");
+        std::fs::write(&path, image::tests::file([0, 2, 0], &[1; 300])).unwrap();
+        let Some((seen @ Some(_), Ok(_))) = look(&path, None) else { panic!() };
+        assert!(look(&path, seen).is_none());
+        std::fs::write(&path, b"half").unwrap();
+        let Some((bad @ None, Err(_))) = look(&path, seen) else { panic!() };
+        assert!(look(&path, bad).is_some());
+        std::fs::write(&path, image::tests::file([0, 3, 0], &[1; 301])).unwrap();
+        assert!(matches!(look(&path, seen), Some((Some(_), Ok(image))) if image.begin.version == [0, 3, 0]));
+    }
+}
