@@ -17,8 +17,8 @@ use super::known::Tried;
 /// What was not answered is sent again after so long: an erase of flash takes 400 ms at worst.
 const ANSWER_MS: u64 = 1_000;
 
-/// Times that the board is asked without getting any further. A line that loses nine in ten is not worth an update.
-const SENT_MAX: u32 = 10;
+/// Tries without getting any further. A line that loses nine in ten is not worth an update.
+const TRIES_MAX: u32 = 10;
 
 /// A board with a verified image starts anew at once; one that hangs on trial is back after its watchdog's 8 s, one that
 /// could not confirm itself after a minute.
@@ -95,9 +95,11 @@ struct Running {
     step: Step,
     /// When the step was last sent; nothing: it is to be sent.
     sent_at_ms: Option<u64>,
-    /// How often something was sent since the board got further.
-    sent: u32,
-    /// How far the board ever got.
+    /// How often something was not answered, or the board went back, since it got further than ever.
+    tries: u32,
+    /// The byte that it wanted last.
+    wanted: u32,
+    /// How far it ever got.
     furthest: u32,
 }
 
@@ -233,8 +235,11 @@ impl Updater {
                 }
                 (running.step, running.sent_at_ms) = (wanted, None);
                 if next > running.furthest {
-                    (running.furthest, running.sent) = (next, 0);
+                    (running.furthest, running.tries) = (next, 0);
+                } else if next < running.wanted {
+                    running.tries += 1;
                 }
+                running.wanted = next;
                 None
             }
             (UpdateState::Verified, Step::Apply) => {
@@ -270,7 +275,8 @@ impl Updater {
                 had_given_back: hello.image == ImageState::Reverted,
                 step: Step::Begin,
                 sent_at_ms: None,
-                sent: 0,
+                tries: 0,
+                wanted: 0,
                 furthest: 0,
             });
             return self.poll(now_ms, board, idle);
@@ -283,11 +289,12 @@ impl Updater {
         if !idle || waits_ms.is_some_and(|ms| ms < ANSWER_MS) {
             return None;
         }
-        if running.sent >= SENT_MAX {
+        // The first time of a step costs no try: that is the answer's going back, if it does.
+        running.tries += u32::from(waits_ms.is_some());
+        if running.tries >= TRIES_MAX {
             let why = format!("the board got no further than byte {}", running.furthest);
             return self.fail(now_ms, why);
         }
-        running.sent += 1;
         running.sent_at_ms = Some(now_ms);
         Some(Effect::Send(match running.step {
             Step::Begin => ToBoard::UpdateBegin(image.begin),
