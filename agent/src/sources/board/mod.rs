@@ -3,8 +3,8 @@
 //! `session` is the core, `(now, event) -> actions`: it knows the order of things. This file turns its actions into
 //! bytes, appends and answers, and holds no decision but the order of what waits: a gasp first, numbered messages behind
 //! the events before them. `port` finds and opens the serial port, `keeper` makes durable, `known` is what is remembered
-//! over a restart, `image` is the firmware's file, `update` sends it, `conditions` decides which condition of the board is told when, `translate` and `measure` turn the
-//! board's words into the wire's, `describe` into people's.
+//! over a restart, `image` is the firmware's file, `update` sends it, `conditions` decides which condition of the board is
+//! told when, `translate` and `measure` turn the board's words into the wire's, `describe` into people's.
 //!
 //! A press counts exactly once: the board acknowledges nothing to people before its journal, repeats its totals until
 //! the agent acknowledges, and the agent does so only after the spool's fsync ([`Sink::append`] returned).
@@ -119,9 +119,12 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The firmware's file as it was read: when it was changed (seconds, nanoseconds) and its size. Nothing: not at all.
 type Seen = Option<(i64, i64, u64)>;
 
+/// A file that was read, or what is wrong with it.
+type Looked = (Seen, Result<Image, String>);
+
 /// Look at the firmware's file, and read it unless it is the same as before. A bad one is read each time: it may be mended
 /// in the same second. Blocking.
-fn look(path: &std::path::Path, seen: Seen) -> Option<(Seen, Result<Image, String>)> {
+fn look(path: &std::path::Path, seen: Seen) -> Option<Looked> {
     let stamp = match std::fs::metadata(path) {
         Ok(meta) => (meta.mtime(), meta.mtime_nsec(), meta.size()),
         Err(error) => return Some((None, Err(format!("{}: {error}", path.display())))),
@@ -221,7 +224,7 @@ struct Task<S> {
     status: watch::Sender<BoardStatus>,
     /// The file that the board is updated with.
     firmware: Option<PathBuf>,
-    looking: Option<Work<Option<(Seen, Result<Image, String>)>>>,
+    looking: Option<Work<Option<Looked>>>,
     look_at: Moment,
     seen: Seen,
     search: (BoardPort, Machine),
@@ -286,7 +289,7 @@ impl<S: Sink> Task<S> {
         }
     }
 
-    fn looked(&mut self, looked: Option<(Seen, Result<Image, String>)>) {
+    fn looked(&mut self, looked: Option<Looked>) {
         if let Some((seen, image)) = looked {
             self.seen = seen;
             self.handle(Event::Image(image));
