@@ -1,5 +1,6 @@
 //! The update's core, event by event, against a table of what a board may answer.
 
+use simpul_firmware::update::{SlotFault, Slots, Update, install};
 use simpul_wire::board::*;
 
 use super::image::Image;
@@ -339,4 +340,88 @@ fn a_bad_file_is_shown_and_stops_what_is_under_way() {
     assert_eq!(bench.poll(), Some(begin()));
     bench.updater.image(Ok(image(1)));
     assert_eq!(bench.receiving(0), Some(piece(0, 128)), "the same file goes on");
+}
+
+/// A slot in memory.
+#[derive(Default)]
+struct Slot {
+    bytes: Vec<u8>,
+    state: Option<ImageState>,
+    marked: bool,
+    restarted: bool,
+}
+
+impl Slots for Slot {
+    fn image(&self) -> ImageState {
+        self.state.unwrap_or(ImageState::Confirmed)
+    }
+
+    fn capacity_bytes(&self) -> u32 {
+        65_536
+    }
+
+    fn erase(&mut self, offset: u32) -> Result<(), SlotFault> {
+        self.bytes.resize(offset as usize, 0xFF);
+        self.bytes.resize((offset + Self::SECTOR_BYTES) as usize, 0xFF);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), SlotFault> {
+        let place = self.bytes.get_mut(offset as usize..offset as usize + bytes.len()).ok_or(SlotFault)?;
+        place.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), SlotFault> {
+        let place = self.bytes.get(offset as usize..offset as usize + bytes.len()).ok_or(SlotFault)?;
+        bytes.copy_from_slice(place);
+        Ok(())
+    }
+
+    fn mark_for_trial(&mut self, _image: &install::Image) -> Result<(), SlotFault> {
+        self.marked = true;
+        Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<(), SlotFault> {
+        self.state = Some(ImageState::Confirmed);
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.restarted = true;
+    }
+}
+
+#[test]
+fn the_firmwares_own_end_of_it_takes_what_is_sent() {
+    let bytes: Vec<u8> = (0..31_001_u32).map(|number| (number * 7 >> 3) as u8).collect();
+    let mut bench = Bench::new(hello());
+    bench.updater.image(Ok(Image::parse(&file([0, 2, 0], &bytes)).unwrap()));
+    let mut slot = Slot::default();
+    let mut board = Update::new(Hardware::Pico, ImageState::Confirmed);
+    let (mut messages, mut answers) = (0, 0);
+    while !slot.restarted {
+        bench.now_ms += 10;
+        assert!(bench.now_ms < 600_000, "{}", bench.status());
+        if let Some(message) = bench.poll() {
+            messages += 1;
+            // One in seven is lost on its way, and one in eleven answers.
+            if messages % 7 != 0 {
+                board.receive(&slot, &message);
+            }
+        }
+        board.poll(bench.now_ms, true, &mut slot);
+        if let Some(answer) = board.take_answer() {
+            answers += 1;
+            if answers % 11 != 0 {
+                let effect = bench.updater.answer(bench.now_ms, answer, bench.tried);
+                effect.into_iter().for_each(|effect| assert_eq!(bench.note(effect), None));
+            }
+        }
+        board.line_idle(bench.now_ms);
+    }
+    assert!(slot.marked && slot.bytes[..bytes.len()] == bytes);
+    bench.restart(|hello| (hello.firmware, hello.image) = ([0, 2, 0], ImageState::Confirmed));
+    assert_eq!(bench.told, ["firmware 0.1.0 -> 0.2.0 installed, on trial", "firmware 0.2.0 confirmed"]);
 }
