@@ -395,7 +395,7 @@ impl Slots for Slot {
 
 #[test]
 fn the_firmwares_own_end_of_it_takes_what_is_sent() {
-    let bytes: Vec<u8> = (0..31_001_u32).map(|number| (number * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..31_001_u32).map(|number| ((number * 7) >> 3) as u8).collect();
     let mut bench = Bench::new(hello());
     bench.updater.image(Ok(Image::parse(&file([0, 2, 0], &bytes)).unwrap()));
     let mut slot = Slot::default();
