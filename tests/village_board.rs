@@ -50,7 +50,7 @@ impl Village {
         let mut district = District::prepare(&Plan { settings, ..Plan::default() }).await?;
         let directory = district.nodes[0].directory().join("board");
         let serial = [0xe6, 0x61, 0x41, 0x03, 0xe7, 0x45, 0x2d, 0x2f];
-        let board = EmulatedBoard::start(Options { directory, serial, module }).await?;
+        let board = EmulatedBoard::start(Options { directory, serial, module, sockets: None }).await?;
         district.hub.start().await?;
         district.nodes[0].start().await?;
         let village = Village { district, board };

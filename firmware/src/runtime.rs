@@ -134,6 +134,8 @@ where
     S: Slots,
 {
     /// A board that starts now. Nothing is switched or sent before the first poll.
+    // Apart, so that what it builds a board from is not on the stack for as long as the board runs.
+    #[inline(never)]
     pub fn new(now_ms: u64, start: Start, parts: Parts<In, Out, L, M, K, O, W, S>) -> Self {
         let update = Update::new(start.hardware, parts.slots.image());
         let mut node = Node::new(now_ms, start);

@@ -40,7 +40,7 @@ async fn two_boards_have_two_serials() {
     let mut boards = Vec::new();
     for serial in [*b"SERIAL-A", *b"SERIAL-B"] {
         let directory = folder.path().join(String::from_utf8_lossy(&serial).as_ref());
-        let board = EmulatedBoard::start(Options { directory, serial, module: None }).await.unwrap();
+        let board = EmulatedBoard::start(Options { directory, serial, module: None, sockets: None }).await.unwrap();
         let (_, hello) = Peer::linked(&board).await;
         serials.push(hello.serial);
         boards.push(board);

@@ -25,7 +25,7 @@ pub const SETTINGS: Settings =
 /// A board in a folder of its own.
 pub async fn board(module: Option<Module>) -> (TempDir, EmulatedBoard) {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { directory: folder.path().join("board"), serial: *b"SERIAL-1", module };
+    let options = Options { directory: folder.path().join("board"), serial: *b"SERIAL-1", module, sockets: None };
     let board = EmulatedBoard::start(options).await.unwrap();
     (folder, board)
 }

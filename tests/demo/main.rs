@@ -1,5 +1,5 @@
-//! The demo's runner: a hub and three nodes with synthetic cameras and visitors, all marked SIMULASI, and a switch on
-//! the page that cuts a node's fibre. Started by `cargo xtask demo`, which builds everything first.
+//! The demo's runner: a hub and three nodes with synthetic cameras and visitors, a fourth whose I/O board is the
+//! real firmware in an emulator, all marked SIMULASI; and switches on the page that cut a node's fibre and press its buttons. Started by `cargo xtask demo`, which builds everything first.
 //!
 //! However it ends (Ctrl-C, SIGTERM, a part's crash, its own SIGKILL), no process and no folder stays: the kernel kills
 //! the parts with this process, and a shell that waits for this process's end removes the folder.
@@ -13,7 +13,9 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use simpul_testkit::node::NodeSettings;
+use simpul_testkit::board::EmulatedBoard;
+use simpul_testkit::hub::Hub;
+use simpul_testkit::node::{Node, NodeSettings};
 use simpul_testkit::process::Process;
 use simpul_testkit::visitors::{Desk, Ledger};
 use simpul_testkit::wait;
@@ -21,6 +23,8 @@ use simpul_tests::district::{District, Plan};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+/// Nodes with visitors. The fourth has none: what is counted there was pressed on its board.
+const VISITED: usize = 3;
 /// Every node live and with a picture: a debug build on a busy machine takes seconds.
 const READY_MAX: Duration = Duration::from_secs(90);
 
@@ -30,6 +34,9 @@ struct Arguments {
     /// Stop by itself after so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
+    /// Start three nodes and no board.
+    #[arg(long)]
+    without_board: bool,
 }
 
 fn main() -> ExitCode {
@@ -42,7 +49,7 @@ fn main() -> ExitCode {
         }
     };
     // On this thread, so that the kernel ties the parts' lives to it and not to a worker's.
-    match runtime.block_on(demo(arguments.seconds)) {
+    match runtime.block_on(demo(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("demo: {error:#}");
@@ -51,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn demo(seconds: Option<u64>) -> anyhow::Result<()> {
+async fn demo(arguments: &Arguments) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -62,8 +69,17 @@ async fn demo(seconds: Option<u64>) -> anyhow::Result<()> {
             _ = hang_up.recv() => {}
         }
     };
+    let emulator = EmulatedBoard::is_possible();
+    if !emulator && !arguments.without_board {
+        println!(
+            "The demo has three nodes and no board, because qemu-system-arm is not there: \
+             sudo apt-get update && sudo apt-get install -y --no-install-recommends qemu-system-arm"
+        );
+    }
+    let board = emulator && !arguments.without_board;
     let plan = Plan {
-        nodes: 3,
+        nodes: if board { 4 } else { 3 },
+        board,
         cameras: true,
         fibre_switch: true,
         settings: NodeSettings {
@@ -81,7 +97,7 @@ async fn demo(seconds: Option<u64>) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         outcome = run(&mut district) => outcome,
         () = told_to_end => Ok(()),
-        () = after(seconds) => Ok(()),
+        () = after(arguments.seconds) => Ok(()),
     };
     println!("\nstopping");
     let stopped = stop(&mut district).await;
@@ -109,32 +125,58 @@ async fn run(district: &mut District) -> anyhow::Result<()> {
     }
     let mut visitors = JoinSet::new();
     let ledger = Ledger::default();
-    for (number, node) in (0u64..).zip(&district.nodes) {
+    for (number, node) in (0u64..).zip(&district.nodes[..VISITED]) {
         let desk = Desk::new(node, &format!("simulasi-{number}"), &ledger)?;
         visitors.spawn(visit(desk, StdRng::seed_from_u64(number)));
     }
     let hub = &district.hub;
-    wait::until("all nodes live and with a picture", READY_MAX, || async {
+    wait::until("all nodes live, with a picture and, where there is one, a board", READY_MAX, || async {
         let overview = hub.get("/api/v1/overview").await.ok()?;
         let nodes = overview["nodes"].as_array()?;
         let ready =
             nodes.iter().filter(|node| node["liveness"] == "live" && node["cameras"][0]["snapshot"].is_object());
-        (ready.count() == district.nodes.len()).then_some(())
+        let boards = nodes.iter().filter(|node| node["board"]["condition"] == "good").count();
+        (ready.count() == district.nodes.len() && boards >= usize::from(district.board.is_some())).then_some(())
     })
     .await?;
     println!(
         "\nThe demo is ready; everything in it is SIMULASI. Open\n\n    {}\n\n\
-         Cut a node's fibre there, watch it go stale while its records wait, and restore it. Ctrl-C ends the demo.",
-        district.hub.url("/")
+         Cut a node's fibre there, watch it go stale while its records wait, and restore it.{} Ctrl-C ends the demo.",
+        district.hub.url("/"),
+        if district.board.is_some() {
+            "\nPress the buttons of the fourth node's board: they are in its details."
+        } else {
+            ""
+        }
     );
+    let District { hub, nodes, board, .. } = district;
+    match board {
+        Some((board, orders)) => tokio::select! {
+            ended = watch(hub, nodes, &mut visitors, Some(&*board)) => ended,
+            obeyed = orders.carry_out(board) => obeyed.context("the board does not obey"),
+        },
+        None => watch(hub, nodes, &mut visitors, None).await,
+    }
+}
+
+/// Look after everything that runs, until a part of it ends.
+async fn watch(
+    hub: &mut Hub,
+    nodes: &mut [Node],
+    visitors: &mut JoinSet<anyhow::Result<()>>,
+    board: Option<&EmulatedBoard>,
+) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
+        if let Some(board) = board {
+            board.uptime_ms().await.with_context(|| format!("the board ended; its last words:\n{}", board.log()))?;
+        }
         if let Some(ended) = visitors.try_join_next() {
             ended.context("a visitor panicked")??;
             bail!("the visitors of a node stopped");
         }
-        let mut processes = vec![district.hub.process()?];
-        for node in &mut district.nodes {
+        let mut processes = vec![hub.process()?];
+        for node in nodes.iter_mut() {
             processes.push(node.process()?);
         }
         for process in processes {

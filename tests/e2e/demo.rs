@@ -8,6 +8,8 @@ use simpul_testkit::process::{Launch, Process, binary};
 use simpul_testkit::wait;
 
 const READY_MAX: Duration = Duration::from_secs(120);
+/// Light is judged once a minute is whole, and then a debug build on a busy machine takes its time.
+const SHOWN_MAX: Duration = Duration::from_secs(150);
 const GONE_MAX: Duration = Duration::from_secs(20);
 
 /// The demo with a temporary folder of its own, so that what it leaves can be seen.
@@ -48,14 +50,14 @@ async fn nothing_is_left(folder: &Path) {
 async fn the_demo_prints_one_url_that_serves_and_sigterm_leaves_nothing() {
     let (folder, mut process, url) = demo().await;
     assert_eq!(process.log_text().matches("http://").count(), 1, "{}", process.log_text());
-    // Hub, three agents, the janitor.
-    assert_eq!(processes_of(&folder.path().join("tmp")).len(), 5);
+    // Hub, four agents, the board, the janitor.
+    assert_eq!(processes_of(&folder.path().join("tmp")).len(), 7);
     simpul_testkit::install_crypto();
     let client = reqwest::Client::new();
     let overview: serde_json::Value =
         client.get(format!("{url}api/v1/overview")).send().await.unwrap().json().await.unwrap();
     assert_eq!(overview["demo"], true);
-    assert_eq!(overview["nodes"].as_array().unwrap().len(), 3);
+    assert_eq!(overview["nodes"].as_array().unwrap().len(), 4);
     let switch = serde_json::json!({ "node": "35.12.01.2001-01", "cut": true });
     let switched = client.post(format!("{url}api/v1/demo/fibre")).json(&switch).send().await.unwrap();
     assert_eq!(switched.status(), 200);
@@ -72,6 +74,60 @@ async fn the_demo_prints_one_url_that_serves_and_sigterm_leaves_nothing() {
     nothing_is_left(folder.path()).await;
 }
 
+/// What is pressed on the page is done to the firmware, and what it says of it is shown on the page.
+#[tokio::test]
+async fn the_fourth_nodes_board_obeys_the_page_and_is_shown() {
+    const NODE: &str = "35.12.01.2004-01";
+    let (folder, mut process, url) = demo().await;
+    simpul_testkit::install_crypto();
+    let (client, url) = (&reqwest::Client::new(), &url);
+    let order = |mut order: serde_json::Value| {
+        order["node"] = NODE.into();
+        let request = client.post(format!("{url}api/v1/demo/board")).json(&order);
+        async move { assert_eq!(request.send().await.unwrap().status(), 200, "{order}") }
+    };
+    let shown = |what: &'static str, is_shown: fn(&serde_json::Value, &serde_json::Value) -> bool| {
+        wait::until(what, SHOWN_MAX, move || async move {
+            let request = client.get(format!("{url}api/v1/overview")).send().await.ok()?;
+            let overview: serde_json::Value = request.json().await.ok()?;
+            let node = overview["nodes"].as_array()?.iter().find(|node| node["id"] == NODE)?;
+            is_shown(node, &overview["services"]).then_some(())
+        })
+    };
+    shown("a good board with good light", |node, _| {
+        node["board"]["condition"] == "good" && node["board"]["cages"][0]["judgement"]["state"] == "good"
+    })
+    .await
+    .unwrap();
+    for _ in 0..3 {
+        order(serde_json::json!({ "action": "press", "desk": 2 })).await;
+    }
+    shown("three presses, counted by the button and marked", |_, services| {
+        let services = services.as_array().into_iter().flatten();
+        let mut here = services.filter(|service| service["village_code"] == "35.12.01.2004");
+        here.any(|service| {
+            service["service"] == "kk"
+                && service["counted_by_button"] == 3
+                && service["counted_by_api"] == 0
+                && service["simulated"] == true
+        })
+    })
+    .await
+    .unwrap();
+    order(serde_json::json!({ "action": "mains_off" })).await;
+    order(serde_json::json!({ "action": "open_lid" })).await;
+    order(serde_json::json!({ "action": "fade_light" })).await;
+    shown("battery and an open lid", |node, _| {
+        node["board"]["power"]["condition"] == "battery" && node["board"]["tamper"]["open"] == true
+    })
+    .await
+    .unwrap();
+    shown("critical light", |node, _| node["board"]["cages"][0]["judgement"]["state"] == "critical").await.unwrap();
+    process.terminate();
+    assert!(process.wait_for_end(GONE_MAX).await.unwrap().success());
+    nothing_is_left(folder.path()).await;
+}
+
 #[tokio::test]
 async fn a_killed_demo_leaves_nothing() {
     let (folder, mut process, _) = demo().await;
@@ -79,20 +135,24 @@ async fn a_killed_demo_leaves_nothing() {
     nothing_is_left(folder.path()).await;
 }
 
-#[tokio::test]
-async fn a_crashed_part_ends_the_demo_and_leaves_nothing() {
+/// Kill one process of the demo that is called `program`; its end is the demo's, which says `name`.
+async fn a_crash_of(program: &str, name: &str) {
     let (folder, mut process, _) = demo().await;
-    let agents = processes_of(&folder.path().join("tmp"));
-    let agent = agents
-        .iter()
-        .find(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "simpul-agent"));
-    let id: i32 = agent.unwrap().file_name().unwrap().to_string_lossy().parse().unwrap();
+    let parts = processes_of(&folder.path().join("tmp"));
+    let part = parts.iter().find(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == program));
+    let id: i32 = part.unwrap().file_name().unwrap().to_string_lossy().parse().unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), rustix::process::Signal::KILL).unwrap();
     assert!(!process.wait_for_end(GONE_MAX).await.unwrap().success());
-    assert!(
-        process.log_text().contains("simpul-agent") || process.log_text().contains("agent 35."),
-        "{}",
-        process.log_text()
-    );
+    assert!(process.log_text().contains(name), "{}", process.log_text());
     nothing_is_left(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_crashed_agent_ends_the_demo_and_leaves_nothing() {
+    a_crash_of("simpul-agent", "agent 35.").await;
+}
+
+#[tokio::test]
+async fn a_crashed_board_ends_the_demo_and_leaves_nothing() {
+    a_crash_of("qemu-system-arm", "the board ended").await;
 }

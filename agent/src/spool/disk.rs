@@ -22,10 +22,8 @@ pub trait Database: Send {
     /// Put a value; durable only after [`Database::sync`].
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
 
-    /// The greatest key that is not greater than `key`.
-    fn floor(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
-
-    /// Visit keys from `from` on, ascending, until `visit` returns false.
+    /// Visit keys from `from` on, ascending, until `visit` returns false. The only way to search: looking backward is not
+    /// asked for, since sled's brings the "highest key" of an unbounded range along, a constant of 1 MiB.
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
 
     /// Make everything durable: returns after the card has it.

@@ -22,6 +22,9 @@ pub(crate) const CHUNK_BYTES_MAX: usize = 880;
 /// Bytes that a value costs beside its content: key and page headers, about.
 pub(crate) const VALUE_OVERHEAD_BYTES: u64 = 24;
 
+/// First step back in the search for a packet's beginning: about as many small records share one.
+const STEP_BACK_MIN: u64 = 16;
+
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 9;
 const ITEM_HEAD_BYTES: usize = 8;
@@ -100,10 +103,7 @@ fn finish(first: u64, body: &[u8]) -> Packet {
 /// Visit the whole records from the one that holds `from` on, in order, until `visit` returns false.
 pub(crate) fn walk(database: &dyn Database, from: u64, visit: &mut dyn FnMut(Item) -> bool) -> Result<(), StoreError> {
     // The packet that holds `from` may begin before it.
-    let start = match database.floor(&key(from, u16::MAX))?.as_deref().and_then(parse_key) {
-        Some((first, _)) => first,
-        None => from,
-    };
+    let start = last_begun(database, from)?.unwrap_or(from);
     let mut whole: Vec<u8> = Vec::new();
     let (mut packet, mut next_chunk, mut done) = (0u64, 0u16, false);
     database.scan(&key(start, 0), &mut |raw, value| {
@@ -129,6 +129,39 @@ pub(crate) fn walk(database: &dyn Database, from: u64, visit: &mut dyn FnMut(Ite
     })
 }
 
+/// Where the last packet begins that begins at `number` or before: back in growing steps until one does, then by halves.
+fn last_begun(database: &dyn Database, number: u64) -> Result<Option<u64>, StoreError> {
+    // None begins after `end`, up to `number`.
+    let (mut step, mut end) = (0, number);
+    let mut found = loop {
+        let low = number.saturating_sub(step);
+        match first_begun(database, low, end)? {
+            Some(first) => break first,
+            None if low == 0 => return Ok(None),
+            None => (step, end) = (step.saturating_mul(2).max(STEP_BACK_MIN), low - 1),
+        }
+    };
+    while found < end {
+        let middle = end - (end - found) / 2;
+        match first_begun(database, middle, end)? {
+            Some(first) => found = first,
+            None => end = middle - 1,
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Where the first packet begins that begins in `low..=high`.
+fn first_begun(database: &dyn Database, low: u64, high: u64) -> Result<Option<u64>, StoreError> {
+    let mut begun = None;
+    database.scan(&key(low, 0), &mut |raw, _| {
+        let Some((first, _)) = parse_key(raw) else { return true };
+        begun = (first <= high).then_some(first);
+        false
+    })?;
+    Ok(begun)
+}
+
 /// The items of a packet; `None` while it is not whole, or its checksum does not fit.
 fn items(first: u64, whole: &[u8]) -> Option<Vec<Item>> {
     let (head, body) = whole.split_at_checked(HEAD_BYTES)?;
@@ -152,7 +185,81 @@ fn items(first: u64, whole: &[u8]) -> Option<Vec<Item>> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Keys in order, and how often they were scanned.
+    #[derive(Default)]
+    struct Sorted {
+        entries: BTreeMap<Vec<u8>, Vec<u8>>,
+        scans: Cell<u32>,
+    }
+
+    impl Database for Sorted {
+        fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+            self.entries.insert(key.to_vec(), value.to_vec());
+            Ok(())
+        }
+
+        fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+            self.scans.set(self.scans.get() + 1);
+            let mut entries = self.entries.range(from.to_vec()..);
+            while entries.next().is_some_and(|(key, value)| visit(key, value)) {}
+            Ok(())
+        }
+
+        fn sync(&mut self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// Numbers close together, far apart, and at both ends of what a number can be.
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![0..200u64, 1_000_000..1_000_200u64, any::<u64>(), Just(u64::MAX)]
+    }
+
+    proptest! {
+        #[test]
+        fn the_packet_that_begins_last_before_a_number_is_found_in_few_scans(
+            begins in prop::collection::btree_set((number(), 0..3u16), 0..60),
+            asked in prop::collection::vec(number(), 1..8),
+        ) {
+            let mut database = Sorted::default();
+            database.put(b"foreign", b"").unwrap();
+            begins.iter().for_each(|(first, chunk)| database.put(&key(*first, *chunk), b"").unwrap());
+            for number in asked {
+                let last = begins.range(..=(number, u16::MAX)).next_back().map(|(first, _)| *first);
+                database.scans.set(0);
+                prop_assert_eq!(last_begun(&database, number).unwrap(), last);
+                // Twice the bits of a number: there and back.
+                prop_assert!(database.scans.get() <= 128, "{} scans", database.scans.get());
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_within_a_packet_or_at_its_beginning_is_found_where_it_lies() {
+        let mut database = Sorted::default();
+        let small: Vec<(SeqRange, Vec<u8>)> = (5..80).map(|seq| (SeqRange::one(seq), vec![seq as u8; 60])).collect();
+        for packet in pack(small.iter().map(|(range, bytes)| (*range, bytes.as_slice()))) {
+            packet.entries.iter().for_each(|(key, value)| database.put(key, value).unwrap());
+        }
+        for from in 0..90 {
+            let mut seen = Vec::new();
+            database.scans.set(0);
+            walk(&database, from, &mut |item| {
+                seen.push(item.range.first());
+                true
+            })
+            .unwrap();
+            assert_eq!(seen, (from.max(5)..80).collect::<Vec<u64>>(), "from {from}");
+            assert!(database.scans.get() <= 9, "{} scans from {from}", database.scans.get());
+        }
+    }
 
     #[test]
     fn keys_sort_by_number_then_chunk() {

@@ -131,13 +131,6 @@ impl Database for SledDatabase {
         guarded(|| self.db()?.insert(key, value).map(drop).map_err(sled_failed))
     }
 
-    fn floor(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(|| {
-            let found = self.db()?.range::<&[u8], _>(..=key).next_back().transpose().map_err(sled_failed)?;
-            Ok(found.map(|(key, _)| key.to_vec()))
-        })
-    }
-
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
         guarded(|| {
             for entry in self.db()?.range(from..) {

@@ -167,13 +167,6 @@ impl Database for ModelDatabase {
         outcome(last)
     }
 
-    fn floor(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut card = self.card.lock().unwrap();
-        card.step()?;
-        let keys = card.databases.get(&self.name).ok_or_else(gone)?.now();
-        Ok(keys.range(..=key.to_vec()).next_back().map(|(key, _)| key.clone()))
-    }
-
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
         let keys = {
             let mut card = self.card.lock().unwrap();

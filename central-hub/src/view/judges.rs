@@ -2,7 +2,7 @@
 //!
 //! A minute is folded for good once a newer one has begun; the newest one is folded anew with each of its readings. Data
 //! that comes later for a minute that is folded already (a backlog behind the present) does not change the judgement.
-//! **Start.** The first look folds the last [`WINDOW_MS`] before the newest reading, or since the module is in its cage
+//! **Start.** The first look folds the last `WINDOW_MS` before the newest reading, or since the module is in its cage
 //! if that is shorter: after a restart the judgement is the one from before it, unless a level was entered longer ago
 //! than that and the power has stayed within the hysteresis since.
 

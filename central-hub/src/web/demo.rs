@@ -1,4 +1,5 @@
-//! The demo's fibre switch: forwarded to the demo's proxy, which is on this machine. Absent anywhere else.
+//! The demo's fibre switch, and hands on its emulated I/O board: forwarded to the demo's runner, which is on this machine.
+//! Absent anywhere else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +37,65 @@ pub struct FibreSwitch {
     pub cut: bool,
 }
 
+/// Desks with a button at the demo's board.
+const DESKS: u8 = 2;
+
+/// What is done to the demo's board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BoardAction {
+    /// Press a desk's button.
+    Press,
+    /// Hold it down for long.
+    LongPress,
+    /// Open the lid.
+    OpenLid,
+    /// Close it.
+    CloseLid,
+    /// Have the mains gone.
+    MainsOff,
+    /// Have them back.
+    MainsOn,
+    /// Let the fibre's light fade from -18 to -29 dBm.
+    FadeLight,
+    /// Have it at -18 dBm again.
+    RestoreLight,
+}
+
+/// An order to the demo's board.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoardOrder {
+    /// The node that it is at.
+    pub node: String,
+    /// What to do.
+    pub action: BoardAction,
+    /// Whose button, from 1; for `press` and `long_press` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desk: Option<u8>,
+}
+
+impl BoardOrder {
+    fn check_desk(&self) -> Result<(), ApiError> {
+        let pressed = matches!(self.action, BoardAction::Press | BoardAction::LongPress);
+        match self.desk {
+            Some(desk) if pressed && (1..=DESKS).contains(&desk) => Ok(()),
+            None if !pressed => Ok(()),
+            Some(desk) if pressed => Err(ApiError::parameter(format!("desk = {desk}: 1 to {DESKS} is allowed"))),
+            None => Err(ApiError::parameter(format!("desk is missing: 1 to {DESKS} is allowed"))),
+            Some(desk) => Err(ApiError::parameter(format!("desk = {desk}: only a press has a desk"))),
+        }
+    }
+}
+
+/// The order as the demo's runner takes it.
+#[derive(Serialize)]
+struct Order {
+    action: BoardAction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desk: Option<u8>,
+}
+
 #[derive(Serialize)]
 struct Cut {
     cut: bool,
@@ -59,9 +119,7 @@ impl Fibre {
     }
 
     async fn set(&self, switch: &FibreSwitch) -> Result<(), ApiError> {
-        let node: simpul_wire::NodeId = switch.node.parse().map_err(|_| {
-            ApiError::parameter(format!("node = {:?}: a node's id such as 35.12.07.2003-01 is allowed", switch.node))
-        })?;
+        let node = node_id(&switch.node)?;
         let body = serde_json::to_vec(&Cut { cut: switch.cut }).unwrap_or_default();
         match request(&self.control, Method::POST, &format!("/links/{node}"), Some(body), TIME_MAX).await {
             Ok((status, _)) if status.is_success() => Ok(()),
@@ -70,6 +128,28 @@ impl Fibre {
             Err(error) => Err(unavailable(&error.to_string())),
         }
     }
+
+    async fn order(&self, order: &BoardOrder) -> Result<(), ApiError> {
+        let node = node_id(&order.node)?;
+        order.check_desk()?;
+        let body = serde_json::to_vec(&Order { action: order.action, desk: order.desk }).unwrap_or_default();
+        match request(&self.control, Method::POST, &format!("/boards/{node}"), Some(body), TIME_MAX).await {
+            Ok((status, _)) if status.is_success() => Ok(()),
+            Ok((StatusCode::NOT_FOUND, _)) => Err(ApiError::not_found(format!("the demo has no board at node {node}"))),
+            Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "demo_busy",
+                "the demo's board is still busy with what was ordered before; wait a few seconds",
+            )),
+            Ok((status, _)) => Err(unavailable(&format!("it answered {status}"))),
+            Err(error) => Err(unavailable(&error.to_string())),
+        }
+    }
+}
+
+fn node_id(text: &str) -> Result<simpul_wire::NodeId, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::parameter(format!("node = {text:?}: a node's id such as 35.12.07.2003-01 is allowed")))
 }
 
 fn unavailable(why: &str) -> ApiError {
@@ -87,4 +167,18 @@ pub async fn fibre(
     let fibre = web.fibre.as_ref().ok_or_else(|| ApiError::not_found("this hub is no demo: it has no fibre switch"))?;
     fibre.set(&switch).await?;
     Ok(Json(switch))
+}
+
+/// Do something to the demo's emulated I/O board. Only in the demo; 404 anywhere else. 200 means that it is being done.
+#[utoipa::path(post, path = "/api/v1/demo/board", tag = "demo", request_body = BoardOrder,
+    responses((status = 200, body = BoardOrder), (status = 400, body = ErrorView), (status = 404, body = ErrorView),
+        (status = 502, body = ErrorView), (status = 503, body = ErrorView)))]
+pub async fn board(
+    State(web): State<Arc<Web>>,
+    JsonBody(order): JsonBody<BoardOrder>,
+) -> Result<Json<BoardOrder>, ApiError> {
+    let fibre =
+        web.fibre.as_ref().ok_or_else(|| ApiError::not_found("this hub is no demo: it has no emulated board"))?;
+    fibre.order(&order).await?;
+    Ok(Json(order))
 }

@@ -120,6 +120,7 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
         ("/api/v1/live", get(live::live)),
         ("/api/v1/backup", post(backup::backup)),
         ("/api/v1/session", get(session::session).post(session::sign_in).delete(session::sign_out)),
+        ("/api/v1/demo/board", post(demo::board)),
         ("/api/v1/demo/fibre", post(demo::fibre)),
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/metrics", get(metrics::metrics)),

@@ -26,6 +26,7 @@ use crate::view::model::{Overview, Rows};
         api::usage,
         backup::backup,
         commands::power_cycle,
+        demo::board,
         demo::fibre,
         document,
         export::service_records_csv,

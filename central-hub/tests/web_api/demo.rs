@@ -1,4 +1,4 @@
-//! The demo's fibre switch, against a stand-in for the demo's proxy.
+//! The demo's fibre switch and hands on its board, against a stand-in for the demo's runner.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -26,9 +26,19 @@ async fn proxy() -> SocketAddr {
         *cut.lock().unwrap() = body["cut"].as_bool().unwrap();
         Status::OK
     });
+    let board = post(|Path(node): Path<String>, Json(body): Json<Value>| async move {
+        match (node.as_str(), body["action"].as_str()) {
+            (NODE, Some("long_press")) => Status::SERVICE_UNAVAILABLE,
+            (NODE, Some("press")) if body == json!({ "action": "press", "desk": 2 }) => Status::ACCEPTED,
+            (NODE, Some("mains_off")) if body == json!({ "action": "mains_off" }) => Status::ACCEPTED,
+            (NODE, _) => Status::BAD_REQUEST,
+            _ => Status::NOT_FOUND,
+        }
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router: Router = Router::new().route("/links", links).route("/links/{node}", set);
+    let router: Router =
+        Router::new().route("/links", links).route("/links/{node}", set).route("/boards/{node}", board);
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
@@ -72,4 +82,36 @@ async fn a_hub_that_is_no_demo_has_no_switch() {
     let refused = error(answer(switch(&hub, NODE, true)).await);
     assert_eq!(refused, (404, "not_found".into(), "this hub is no demo: it has no fibre switch".into()));
     assert_eq!(hub.get("/api/v1/overview").await.1["demo"], false);
+}
+
+fn order(hub: &Hub, body: &Value) -> reqwest::RequestBuilder {
+    hub.request(Method::POST, "/api/v1/demo/board").json(body)
+}
+
+#[tokio::test]
+async fn orders_to_the_board_reach_the_runner_and_what_is_none_is_named() {
+    let hub = demo(proxy().await).await;
+    for good in [json!({ "node": NODE, "action": "press", "desk": 2 }), json!({ "node": NODE, "action": "mains_off" })]
+    {
+        assert_eq!(answer(order(&hub, &good)).await, (StatusCode::OK, good));
+    }
+    for (body, status, code, said) in [
+        (json!({ "node": "other", "action": "mains_off" }), 404, "not_found", "the demo has no board at node other"),
+        (json!({ "node": "a/b", "action": "mains_off" }), 400, "bad_parameter", "node = \"a/b\""),
+        (json!({ "node": NODE, "action": "kick" }), 400, "bad_body", "unknown variant `kick`"),
+        (json!({ "node": NODE }), 400, "bad_body", "missing field `action`"),
+        (json!({ "node": NODE, "action": "press", "desk": 0 }), 400, "bad_parameter", "desk = 0: 1 to 2 is allowed"),
+        (json!({ "node": NODE, "action": "press", "desk": 3 }), 400, "bad_parameter", "desk = 3: 1 to 2 is allowed"),
+        (json!({ "node": NODE, "action": "press", "desk": 256 }), 400, "bad_body", "256"),
+        (json!({ "node": NODE, "action": "press" }), 400, "bad_parameter", "desk is missing: 1 to 2 is allowed"),
+        (json!({ "node": NODE, "action": "open_lid", "desk": 1 }), 400, "bad_parameter", "only a press has a desk"),
+        (json!({ "node": NODE, "action": "open_lid", "hold": 1 }), 400, "bad_body", "unknown field `hold`"),
+        (json!({ "node": NODE, "action": "long_press", "desk": 1 }), 503, "demo_busy", "still busy"),
+        (json!({ "node": NODE, "action": "fade_light" }), 502, "demo_proxy", "it answered 400"),
+    ] {
+        let refused = error(answer(order(&hub, &body)).await);
+        assert!((refused.0, refused.1.as_str()) == (status, code) && refused.2.contains(said), "{body}: {refused:?}");
+    }
+    let refused = error(answer(order(&Hub::open().await, &json!({ "node": NODE, "action": "open_lid" }))).await);
+    assert_eq!(refused, (404, "not_found".into(), "this hub is no demo: it has no emulated board".into()));
 }

@@ -13,7 +13,7 @@ use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object, ObjectSection, SectionFlags, SectionKind};
 
 use crate::run::{Stages, cargo, command, found, root, run, target};
-use crate::{system, uf2};
+use crate::{board_image, system};
 
 /// A board.
 #[derive(Debug)]
@@ -26,12 +26,21 @@ struct Board {
     flash_bytes_max: u64,
     /// Static: what the linker knows of. The stack is measured where an image runs.
     ram_bytes_max: u64,
-    /// Whether its boot loader takes UF2 files over USB.
-    uf2: bool,
+    /// Whether files to flash and to send are made of it and of the loader.
+    files: bool,
 }
 
 /// All boards. The order is that of the table.
-const BOARDS: [Board; 2] = [
+const BOARDS: [Board; 3] = [
+    // What lies before the loader's journal, which lies before the image.
+    Board {
+        name: "loader",
+        package: "simpul-loader",
+        triple: "thumbv6m-none-eabi",
+        flash_bytes_max: 12 * 1024,
+        ram_bytes_max: 8 * 1024,
+        files: false,
+    },
     // What the firmware is promised to fit into: a sixty-fourth of the chip's flash, so that an update can be kept beside
     // it many times, and a thirty-third of its memory, of which most is left for the stack.
     Board {
@@ -40,7 +49,7 @@ const BOARDS: [Board; 2] = [
         triple: "thumbv6m-none-eabi",
         flash_bytes_max: 32 * 1024,
         ram_bytes_max: 8 * 1024,
-        uf2: true,
+        files: true,
     },
     // The emulated chip has 256 and 64 KiB. The same logic as on the Pico, in wider instructions and with other drivers:
     // the same budget shows growth that is not the Pico's own.
@@ -50,7 +59,7 @@ const BOARDS: [Board; 2] = [
         triple: "thumbv7m-none-eabi",
         flash_bytes_max: 32 * 1024,
         ram_bytes_max: 8 * 1024,
-        uf2: false,
+        files: false,
     },
 ];
 
@@ -62,6 +71,9 @@ struct Size {
     /// Variables, with a start value and without.
     ram_bytes: u64,
 }
+
+/// No version that will ever be given out.
+const NEXT_VERSION: &str = "9.8.7";
 
 /// `cargo xtask firmware`.
 pub fn command_alone() -> anyhow::Result<()> {
@@ -81,10 +93,9 @@ pub fn build() -> anyhow::Result<()> {
         run(&mut board_cargo(board, &["build", "--quiet", "--locked", "--release"]))?;
         let elf = target().join("boards").join(board.triple).join("release").join(board.package);
         let image = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
-        let folder = folder()?;
-        fs::write(folder.join(format!("{}.elf", board.package)), &image)?;
-        if board.uf2 {
-            fs::write(folder.join(format!("{}.uf2", board.package)), uf2::from_elf(&image)?)?;
+        fs::write(folder()?.join(format!("{}.elf", board.package)), &image)?;
+        if board.files {
+            write_files(&image)?;
         }
         let size = size(&image).with_context(|| format!("cannot measure {}", elf.display()))?;
         let Size { flash_bytes, ram_bytes } = size;
@@ -97,6 +108,48 @@ pub fn build() -> anyhow::Result<()> {
         bail!("over budget: {}", over.join("; "));
     }
     Ok(())
+}
+
+/// The Pico's image as another version: what the update's tests change to and back from. Its path.
+pub fn build_next() -> anyhow::Result<PathBuf> {
+    let board = BOARDS.iter().find(|board| board.name == "pico").context("no pico among the boards")?;
+    let mut build = board_cargo(board, &["build", "--quiet", "--locked", "--release"]);
+    run(build.env("SIMPUL_BOARD_VERSION", NEXT_VERSION))?;
+    let elf = target().join("boards").join(board.triple).join("release").join(board.package);
+    let next = folder()?.join("simpul-pico-next.elf");
+    fs::copy(&elf, &next).with_context(|| format!("cannot copy {}", elf.display()))?;
+    Ok(next)
+}
+
+/// The Pico's files: `pico.uf2` for a technician, `pico.img` for agents.
+fn write_files(image: &[u8]) -> anyhow::Result<()> {
+    let folder = folder()?;
+    // Built before the image: it comes first in the table.
+    let loader = fs::read(folder.join("simpul-loader.elf")).context("the loader's image")?;
+    let files =
+        [("pico.uf2", board_image::to_flash(&loader, image)?), ("pico.img", board_image::to_send(image, version()?)?)];
+    for (name, bytes) in files {
+        let file = folder.join(name);
+        fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The version that the Pico's image says of itself: what it was told at its build, or its workspace's.
+fn version() -> anyhow::Result<[u8; 3]> {
+    if let Ok(version) = std::env::var("SIMPUL_BOARD_VERSION") {
+        return board_image::version(&version);
+    }
+    let manifest = fs::read_to_string(workspace().join("Cargo.toml"))?;
+    let version = manifest.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+    board_image::version(version.context("the boards' workspace has no version")?)
+}
+
+/// Build the image of one board, called by the name of its folder.
+pub fn build_one(name: &str) -> anyhow::Result<()> {
+    let board = BOARDS.iter().find(|board| board.name == name).with_context(|| format!("there is no board {name}"))?;
+    add_target(board)?;
+    run(&mut board_cargo(board, &["build", "--locked", "--release"]))
 }
 
 /// clippy on the boards that are there, warnings refused.
@@ -251,7 +304,7 @@ mod tests {
 
     #[test]
     fn an_image_over_its_budget_is_named_with_both_numbers() {
-        let board = &BOARDS[0];
+        let board = &BOARDS[1];
         let fits = Size { flash_bytes: board.flash_bytes_max, ram_bytes: board.ram_bytes_max };
         assert_eq!(excess(board, fits), Vec::<String>::new());
         let over = excess(board, Size { flash_bytes: board.flash_bytes_max + 1, ..fits });

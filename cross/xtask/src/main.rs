@@ -3,12 +3,14 @@
 //! Every command does its own set-up on a Debian or Ubuntu machine that has Rust and Node: system packages by apt when
 //! it may (root, or sudo without a password), else it prints the line to run and fails.
 
+mod board_image;
 mod deny;
 mod firmware;
 mod lint;
 mod measure;
 mod page;
 mod photographs;
+mod pico;
 mod room;
 mod run;
 mod system;

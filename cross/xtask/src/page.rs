@@ -30,8 +30,8 @@ pub fn npm(arguments: &[&str]) -> Command {
 
 /// Packages and page, as far as they are out of date.
 pub fn build() -> anyhow::Result<()> {
-    packages()?;
     let folder = folder();
+    npm_packages(&folder)?;
     let built = modified(&folder.join("dist/index.html"));
     let newest = newest_source(&folder)?;
     if built.is_some_and(|built| built >= newest) {
@@ -41,16 +41,16 @@ pub fn build() -> anyhow::Result<()> {
     run(&mut npm(&["run", "build"]))
 }
 
-fn packages() -> anyhow::Result<()> {
-    let folder = folder();
+/// A folder's npm packages, as its lock file has them.
+pub fn npm_packages(folder: &Path) -> anyhow::Result<()> {
     // npm writes this file last: older than the lock file means that the packages are not those of the lock file.
     let installed = modified(&folder.join("node_modules/.package-lock.json"));
-    let locked =
-        modified(&folder.join("package-lock.json")).context("central-hub/ui/package-lock.json is not there")?;
+    let lock = folder.join("package-lock.json");
+    let locked = modified(&lock).with_context(|| format!("{} is not there", lock.display()))?;
     if installed.is_some_and(|installed| installed >= locked) {
         return Ok(());
     }
-    run(&mut npm(&["ci", "--no-audit", "--no-fund"]))
+    run(command("npm", &["ci", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

@@ -49,6 +49,9 @@ pub const NETWORK: &[Need] = &[need(&["tc"], "iproute2")];
 /// What the footprint bench needs besides: the static build.
 pub const MUSL: &[Need] = &[need(&["musl-gcc"], "musl-tools")];
 
+/// What the demo's board needs: the emulator that runs the firmware.
+pub const BOARD: &[Need] = &[need(&["qemu-system-arm"], "qemu-system-arm")];
+
 /// Install what is missing, or say what to run.
 pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     let missing = |needs: &[Need]| -> Vec<&'static str> {

@@ -1,4 +1,4 @@
-//! Counting tests from what their runners print: cargo's libtest, vitest, and our own fault runner's plain line.
+//! Counting tests from what their runners print: cargo's libtest, vitest, node's own runner, and our plain line.
 
 /// Tests that passed and failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,15 @@ impl Tally {
         } else if line.ends_with(" failed") && line.contains(" passed, ") {
             // Ours: "4 passed, 0 failed"
             self.add(line.split(", "));
+        } else if let Some((word, number)) = line.strip_prefix("\u{2139} ").and_then(|rest| rest.split_once(' ')) {
+            // node --test: "ℹ pass 24", "ℹ fail 0", "ℹ skipped 0", "ℹ todo 0"
+            let Ok(number) = number.parse::<u64>() else { return };
+            match word {
+                "pass" => self.passed += number,
+                "fail" | "cancelled" => self.failed += number,
+                "skipped" | "todo" => self.skipped += number,
+                _ => {}
+            }
         }
     }
 
@@ -93,6 +102,10 @@ mod tests {
             ),
             ("      Tests  3 passed | 2 skipped (5)", 3, 0, 2),
             ("4 passed, 1 failed", 4, 1, 0),
+            ("\u{1b}[34m\u{2139} pass 24\u{1b}[39m", 24, 0, 0),
+            ("\u{2139} fail 1", 0, 1, 0),
+            ("\u{2139} tests 25", 0, 0, 0),
+            ("\u{2139} duration_ms 47681.48", 0, 0, 0),
             (" Test Files  4 passed (4)", 0, 0, 0),
             ("test wait::tests::a_wait ... ok", 0, 0, 0),
             ("", 0, 0, 0),

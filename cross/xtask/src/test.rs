@@ -7,10 +7,10 @@ use anyhow::bail;
 
 use crate::run::{Stages, cargo, watched};
 use crate::tally::Tally;
-use crate::{firmware, lint, measure, page, photographs, system};
+use crate::{firmware, lint, measure, page, photographs, pico, system};
 
 /// Stages besides the lints.
-const OTHER_STAGES: usize = 12;
+const OTHER_STAGES: usize = 13;
 
 const FIRMWARE: &str = "the boards' images";
 
@@ -56,6 +56,7 @@ pub fn test() -> anyhow::Result<()> {
         tally = tally.plus(counted);
         anyhow::Ok(())
     };
+    stage(&mut stages, "the Pico on an emulated chip", true, &mut pico::tests_command()?)?;
     stage(&mut stages, "the page: types", false, &mut page::npm(&["run", "check"]))?;
     stage(&mut stages, "the page: unit tests", true, &mut page::npm(&["test"]))?;
     // Built together with the tests, so that both share one set of features and nothing is compiled twice.

@@ -17,19 +17,15 @@ const FLAG_FAMILY: u32 = 0x2000;
 const FAMILY: u32 = 0xE48B_FF56;
 /// Flash is erased in these. Sectors are written whole: the boot loader of the RP2040 may leave the rest of a
 /// half-written one unerased (errata RP2040-E14).
-const SECTOR_BYTES: u32 = 4096;
+pub const SECTOR_BYTES: u32 = 4096;
 /// Where flash is in memory, and how much of it a Pico has.
 const FLASH: std::ops::Range<u32> = 0x1000_0000..0x1020_0000;
 
-/// The image of a 32-bit little-endian ELF: its loadable segments at their load addresses, gaps as erased flash.
-///
-/// # Errors
-/// Not such an ELF, a segment that is not in the Pico's flash, or no segment at all.
-pub fn from_elf(elf: &[u8]) -> Result<Vec<u8>> {
-    let sectors = sectors(elf)?;
+/// The file that writes these sectors and no others.
+pub fn from_sectors(sectors: &BTreeMap<u32, Vec<u8>>) -> Vec<u8> {
     let blocks = sectors.len() * SECTOR_BYTES as usize / PAYLOAD_BYTES;
     let mut file = Vec::with_capacity(blocks * BLOCK_BYTES);
-    for (start, bytes) in &sectors {
+    for (start, bytes) in sectors {
         for (address, payload) in (*start..).step_by(PAYLOAD_BYTES).zip(bytes.chunks_exact(PAYLOAD_BYTES)) {
             let number = file.len() / BLOCK_BYTES;
             let begin = file.len();
@@ -42,11 +38,15 @@ pub fn from_elf(elf: &[u8]) -> Result<Vec<u8>> {
             file.extend_from_slice(&MAGIC_END.to_le_bytes());
         }
     }
-    Ok(file)
+    file
 }
 
-/// Each sector that the image touches, whole.
-fn sectors(elf: &[u8]) -> Result<BTreeMap<u32, Vec<u8>>> {
+/// Each sector that the image of a 32-bit little-endian ELF touches, whole, by address: its loadable segments at their load
+/// addresses, gaps as erased flash.
+///
+/// # Errors
+/// Not such an ELF, a segment that is not in the Pico's flash, or no segment at all.
+pub fn sectors(elf: &[u8]) -> Result<BTreeMap<u32, Vec<u8>>> {
     ensure!(elf.starts_with(b"\x7fELF\x01\x01"), "not a 32-bit little-endian ELF");
     let (table, size, count) = (word(elf, 28)?, half(elf, 42)?, half(elf, 44)?);
     let mut sectors = BTreeMap::new();
@@ -83,11 +83,15 @@ fn half(bytes: &[u8], at: usize) -> Result<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
+    fn from_elf(elf: &[u8]) -> Result<Vec<u8>> {
+        sectors(elf).map(|sectors| from_sectors(&sectors))
+    }
+
     /// An ELF with one program header per segment (load address, bytes), nothing else.
-    fn elf(segments: &[(u32, &[u8])]) -> Vec<u8> {
+    pub fn elf(segments: &[(u32, &[u8])]) -> Vec<u8> {
         let mut file = b"\x7fELF\x01\x01\x01".to_vec();
         file.resize(52, 0);
         file[28..32].copy_from_slice(&52u32.to_le_bytes());

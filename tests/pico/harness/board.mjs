@@ -19,10 +19,13 @@ const CAGES = [
 /** What `cortex-m-rt` paints the stack with. */
 const PAINT = 0xcccccccc;
 
-/** The image that a technician flashes. */
+/** What a technician flashes: the image, and the loader before it. */
 const ELF = process.env.SIMPUL_PICO_ELF;
 if (!ELF) throw new Error("set SIMPUL_PICO_ELF to the built image (an ELF)");
 export const image = readElf(readFileSync(ELF));
+const LOADER_ELF = process.env.SIMPUL_LOADER_ELF;
+if (!LOADER_ELF) throw new Error("set SIMPUL_LOADER_ELF to the built loader (an ELF)");
+export const loader = readElf(readFileSync(LOADER_ELF));
 
 export function seeded(seed) {
   // mulberry32
@@ -39,6 +42,7 @@ export class Board {
   /** @param {{ random: () => number, acknowledge?: boolean }} how */
   constructor({ random, acknowledge = true }) {
     this.flash = new Flash(random);
+    this.flash.write(loader.flash);
     this.flash.write(image.flash);
     this.acknowledge = acknowledge;
     this.buttons = 0;

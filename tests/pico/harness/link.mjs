@@ -144,11 +144,20 @@ export class Reader {
 }
 
 const RESETS = ["power on", "brownout", "watchdog", "pin", "software", "unknown"];
-const IMAGES = ["confirmed", "trial", "reverted", "noLoader"];
+const IMAGES = ["confirmed", "trial", "reverted", "no loader"];
 const JOURNALS = ["good", "empty", "damaged", "unreachable"];
 const OUTCOMES = ["done", "too long", "too soon", "busy", "interrupted"];
 const CALIBRATIONS = ["internal", "external", "none"];
 const HARDWARE = ["lm3s6965", "pico"];
+const REFUSALS = [
+  "other hardware",
+  "too large",
+  "not begun",
+  "bad checksum",
+  "flash failed",
+  "no loader",
+  "on trial",
+];
 
 function readSettings(from) {
   return {
@@ -180,6 +189,12 @@ function readNumberedBody(from) {
     default:
       return {};
   }
+}
+
+function readUpdate(from) {
+  const state = from.int();
+  if (state === 0) return { next: from.int() };
+  return state === 1 ? { verified: true } : { refused: REFUSALS[from.int()] };
 }
 
 function readMeasured(from) {
@@ -246,6 +261,7 @@ const READERS = {
   }),
   0x04: (from) => ({ message: "gasp", boot: from.int(), atMs: from.int() }),
   0x05: (from) => ({ message: "module", cage: from.u8(), ...readFound(from) }),
+  0x06: (from) => ({ message: "update", ...readUpdate(from) }),
 };
 
 /** @param {{ kind: number, body: number[] }} read a frame from the board */
@@ -264,4 +280,9 @@ export const to = {
   relay: (id, offMs) => frame(0x83, [...id, ...varint(offMs)]),
   configure: ({ longPressMs = 1500, desks = 1, cages = 0, batteryLowMv = 0, relay = false }) =>
     frame(0x84, [...varint(longPressMs), desks, cages, ...varint(batteryLowMv), relay ? 1 : 0]),
+  /** @param {{ hardware?: number, version: number[], bytes: Uint8Array, crc32: number }} image */
+  updateBegin: ({ hardware = 1, version, bytes, crc32 }) =>
+    frame(0x85, [...varint(hardware), ...version, ...varint(bytes.length), ...varint(crc32)]),
+  updateData: (offset, bytes) => frame(0x86, [...varint(offset), ...varint(bytes.length), ...bytes]),
+  updateApply: (crc32) => frame(0x87, varint(crc32)),
 };

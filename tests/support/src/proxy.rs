@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::board::Hand;
 use crate::http::{Request, Response, Server};
 
 /// Bytes that are read at once: small, so that rate and delay act on pieces and not on megabytes.
@@ -258,12 +259,13 @@ async fn pump(
     tokio::try_join!(reading, writing).map(|_| ())
 }
 
-/// The demo's switch: `GET /links` lists, `POST /links/{node}` with `{"cut":true}` cuts or restores.
-pub async fn control(links: Vec<Link>) -> anyhow::Result<Server> {
+/// The demo's switches: `GET /links` lists, `POST /links/{node}` with `{"cut":true}` cuts or restores; what `hand`
+/// answers besides, if there is a board.
+pub async fn control(links: Vec<Link>, hand: Option<Hand>) -> anyhow::Result<Server> {
     let links = Mutex::new(links);
     Server::start(move |request| {
         let links = links.lock().unwrap_or_else(PoisonError::into_inner);
-        answer(&links, request)
+        hand.as_ref().and_then(|hand| hand.answer(request)).unwrap_or_else(|| answer(&links, request))
     })
     .await
 }

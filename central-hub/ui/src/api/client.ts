@@ -74,6 +74,13 @@ export function cut_fibre(node: string, cut: boolean): Promise<Sent> {
   return post('/api/v1/demo/fibre', { node, cut });
 }
 
+export type BoardAction = 'press' | 'long_press' | 'open_lid' | 'close_lid' | 'mains_off' | 'mains_on' | 'fade_light' | 'restore_light';
+
+/** Does something to the demo's board; `desk` (from 1) for presses only. */
+export function order_board(node: string, action: BoardAction, desk?: number): Promise<Sent> {
+  return post('/api/v1/demo/board', desk === undefined ? { node, action } : { node, action, desk });
+}
+
 /** A sent order's id, or why nothing was sent. */
 export type Ordered = { id: string } | { failure: 'offline' | 'unauthorized' | 'refused' | 'unreachable' };
 

@@ -25,6 +25,7 @@ static BOOT2: [u8; 256] = rp2040_boot2::BOOT_LOADER_W25Q080;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    release_dma();
     // SAFETY: the one place that takes it; the image that runs later takes it anew.
     let flash = unsafe { FLASH::steal() };
     let flash = RefCell::new(Flash::<_, Blocking, FLASH_BYTES>::new_blocking(flash));
@@ -38,6 +39,12 @@ fn main() -> ! {
         wait_for_watchdog();
     }
     start_image()
+}
+
+/// Before it has the flash changed, the driver asks each DMA channel whether it reads there: out of reset they can answer.
+fn release_dma() {
+    pac::RESETS.reset().modify(|w| w.set_dma(false));
+    while !pac::RESETS.reset_done().read().dma() {}
 }
 
 /// The longest that the chip's watchdog can count (RP2040 datasheet 4.7.3): 8.4 s at one tick a microsecond; it counts two

@@ -17,6 +17,7 @@
 
 mod bus;
 mod control;
+mod hand;
 mod image;
 mod module;
 
@@ -33,9 +34,12 @@ use crate::process::{Launch, Process};
 use crate::wait;
 use control::{Qmp, Qtest};
 
+pub use hand::{FADED_DBM, Hand, LIGHT_DBM, Orders, hand};
 pub use image::image;
 pub use module::{Module, PAGE_BYTES};
 
+/// QEMU for the chip's instruction set.
+const EMULATOR: &str = "qemu-system-arm";
 /// QEMU needs half a second; a loaded machine gets more.
 const START_MAX: Duration = Duration::from_secs(30);
 /// A board whose clock stands still for so long does not run.
@@ -70,6 +74,9 @@ pub struct Options {
     pub serial: [u8; 8],
     /// The module in cage 0, or an empty cage.
     pub module: Option<Module>,
+    /// An existing folder for a folder with QEMU's sockets, whose paths may have 108 bytes at most; none: the system's
+    /// for temporary files.
+    pub sockets: Option<PathBuf>,
 }
 
 /// A board. Its process ends with it.
@@ -95,6 +102,12 @@ struct Control {
 }
 
 impl EmulatedBoard {
+    /// Whether the emulator is there.
+    pub fn is_possible() -> bool {
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&folders).any(|folder| folder.join(EMULATOR).is_file())
+    }
+
     /// Build the image if need be, and start a board.
     pub async fn start(options: Options) -> anyhow::Result<EmulatedBoard> {
         let mut board = EmulatedBoard { options, running: None };
@@ -108,11 +121,11 @@ impl EmulatedBoard {
         let image = tokio::task::spawn_blocking(image::built).await??;
         let folder = &self.options.directory;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        // Not in the board's folder: a socket's path may have 108 bytes at most.
-        let sockets = tempfile::tempdir().context("cannot make a folder for QEMU's sockets")?;
+        let place = self.options.sockets.clone().unwrap_or_else(std::env::temp_dir);
+        let sockets = tempfile::tempdir_in(place).context("cannot make a folder for QEMU's sockets")?;
         let (qmp_path, qtest_path) = (sockets.path().join("qmp"), sockets.path().join("qtest"));
         let listening = |path: &Path| format!("unix:{},server=on,wait=off", path.display());
-        let mut launch = Launch::new("board", Path::new("qemu-system-arm"), &self.log_path());
+        let mut launch = Launch::new("board", Path::new(EMULATOR), &self.log_path());
         for argument in ["-M", "lm3s6965evb", "-accel", "tcg", "-display", "none", "-monitor", "none", "-nic", "none"] {
             launch = launch.argument(argument);
         }
