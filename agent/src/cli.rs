@@ -14,8 +14,9 @@ use simpul_clock::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BoardPort, Config, print_defaults};
-use crate::sources::board::monitor;
+use crate::sources::board::image::Image;
 use crate::sources::board::port::Machine;
+use crate::sources::board::{describe, monitor};
 use crate::{run, spool, status};
 
 /// Where the configuration is when nothing else is said.
@@ -29,6 +30,7 @@ Begin with a configuration:
   simpul-agent status --config agent.toml             is it connected, what waits for the hub
   simpul-agent board status --config agent.toml       does the I/O board talk, what does it count and measure
   simpul-agent board monitor /dev/ttyACM0             what a board says, live, while no agent runs
+  simpul-agent board update pico.img --check          is an image whole, and would the board get it
 
 Exit codes: 0 done, 1 failed, 2 the command line cannot be understood, 3 the configuration is refused,
 4 no agent runs, 5 the spool has problems.";
@@ -89,6 +91,19 @@ enum BoardCommand {
         /// The serial port. Left out: the configuration's, or the USB serial device of Raspberry Pi's (2e8a).
         port: Option<PathBuf>,
         /// The configuration to take the port from.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// Check an image file, and say what would happen with it. Writes nothing; exit code 1: it would not be sent.
+    ///
+    /// The agent itself sends it: name it as board.firmware in the configuration.
+    Update {
+        /// The file (pico.img of the firmware's build).
+        image: PathBuf,
+        /// Check only.
+        #[arg(long, required = true)]
+        check: bool,
+        /// The configuration that the agent runs with: its board is asked.
         #[arg(long, default_value = CONFIG)]
         config: PathBuf,
     },
@@ -156,6 +171,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Config(ConfigCommand::PrintDefaults) => out(&print_defaults()),
         Command::Board(BoardCommand::Status { config, json }) => show_board(&config, json),
         Command::Board(BoardCommand::Monitor { port, config }) => monitor(port, &config),
+        Command::Board(BoardCommand::Update { image, config, .. }) => check_image(&image, &config),
         Command::Spool(SpoolCommand::Inspect { directory, json }) => show_spool(spool::inspect(&directory), json),
         Command::Spool(SpoolCommand::Verify { directory, json }) => show_spool(spool::verify(&directory), json),
         Command::Spool(SpoolCommand::Export { directory, out: to }) => export(&directory, &to),
@@ -238,6 +254,20 @@ fn show_board(path: &Path, as_json: bool) -> Result<(), Failure> {
         return Err(Failure::Failed(format!("no board is configured; write [board] in {}", path.display())));
     };
     if as_json { json(&board) } else { out(&print::board(&board)) }
+}
+
+fn check_image(path: &Path, config: &Path) -> Result<(), Failure> {
+    let bad = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
+    let begin = Image::read(path).map_err(|error| bad(error.to_string()))?.begin;
+    let what = describe::firmware(begin.version, begin.hardware);
+    out(&format!("{}: whole: {what}, {} bytes, CRC-32 {:08x}\n", path.display(), begin.image_bytes, begin.crc32))?;
+    // On a bench there is no configuration, and in a workshop no agent.
+    let status = match config.exists().then(|| ask(config)) {
+        None | Some(Err(Failure::NotRunning(_))) => None,
+        Some(Ok(status)) => status.board,
+        Some(Err(error)) => return Err(error),
+    };
+    out(&format!("{}\n", print::image(&begin, status.as_ref()).map_err(bad)?))
 }
 
 fn monitor(port: Option<PathBuf>, config: &Path) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod fake;
+#[path = "board_link/update.rs"]
+mod update;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -96,7 +98,9 @@ impl Node {
             desk: Some("1".parse().unwrap()),
             long_press,
         };
+        let firmware = self.folder.path().join("pico.img");
         BoardConfig {
+            firmware: firmware.exists().then_some(firmware),
             port: BoardPort::Path(self.port()),
             desks: vec![desk(0, "ktp", LongPress::NoShow), desk(1, "kk", LongPress::Undo)],
             settings: Settings { long_press_ms: 1_500, desks: 0b11, cages: 0b1, battery_low_mv: 0, relay: true },

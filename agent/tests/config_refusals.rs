@@ -124,11 +124,13 @@ fn a_board_is_read_with_its_desks() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "{LEAST}[board]\nport = \"/dev/ttyAMA0\"\nlong_press_ms = 2000\ncages = [1]\nbattery_low_mv = 11500\nrelay = true\n\
+         firmware = \"pico.img\"\n\
          [[board.desk]]\nbutton = 1\nservice = \"ktp\"\ndesk = \"1\"\nlong_press = \"undo\"\n\
          [[board.desk]]\nbutton = 8\nservice = \"kk\"\n"
     );
     let board = Config::parse(&text, folder.path()).unwrap().board.unwrap();
     assert_eq!(board.port, BoardPort::Path("/dev/ttyAMA0".into()));
+    assert_eq!(board.firmware, Some(folder.path().join("pico.img")));
     let settings =
         Settings { long_press_ms: 2_000, desks: 0b1000_0001, cages: 0b10, battery_low_mv: 11_500, relay: true };
     assert_eq!(board.settings, settings);

@@ -150,6 +150,21 @@ async fn an_agent_with_a_board_shows_it_and_keeps_its_port_from_the_monitor() {
     let json = agent(path, &["board", "status", "--json", "--config", "agent.toml"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["board"]["boot"], 1, "{json}");
+    // The algorithm's own check value, for a board without a loader.
+    let file = b"SIMPULFW\x01\x01\x02\x03\x09\0\0\0\x26\x39\xF4\xCB123456789";
+    let check = ["board", "update", "pico.img", "--check", "--config", "agent.toml"];
+    std::fs::write(path.join("pico.img"), &file[..20]).unwrap();
+    let checked = agent(path, &check);
+    assert_eq!((checked.status.code(), text(&checked.stdout)), (Some(1), String::new()));
+    assert!(text(&checked.stderr).contains("pico.img: 0 bytes of image where its header says 9"));
+    std::fs::write(path.join("pico.img"), file).unwrap();
+    let checked = agent(path, &check);
+    assert_eq!(text(&checked.stdout), "pico.img: whole: 1.2.3 pico, 9 bytes, CRC-32 cbf43926\n");
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(text(&checked.stderr).contains("no loader: update it by hand"), "{}", text(&checked.stderr));
+    let alone = agent(path, &["board", "update", "pico.img", "--check", "--config", "none.toml"]);
+    assert_eq!(alone.status.code(), Some(0));
+    assert_eq!(agent(path, &["board", "update", "pico.img"]).status.code(), Some(2), "--check is needed");
     let refused = agent(path, &["board", "monitor", "--config", "agent.toml"]);
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
@@ -163,5 +178,5 @@ async fn an_agent_with_a_board_shows_it_and_keeps_its_port_from_the_monitor() {
 fn the_boards_commands_are_in_the_help() {
     let help = agent(Path::new("."), &["board", "--help"]);
     let help = text(&help.stdout);
-    assert!(help.contains("status") && help.contains("monitor"), "{help}");
+    assert!(help.contains("status") && help.contains("monitor") && help.contains("update"), "{help}");
 }

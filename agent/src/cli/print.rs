@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use serde_json::Value;
+use simpul_wire::board::{ImageState, UpdateBegin};
 
+use crate::sources::board::describe;
 use crate::spool::Report;
 use crate::status::Status;
 
@@ -104,12 +106,16 @@ pub fn board(status: &Value) -> String {
         let _ = writeln!(text, "start     number {}, {reset}, up {up} at its last hello", plain(&board["boot"]));
         let configured = if board["configured"] == true { "as configured" } else { "NOT AS CONFIGURED YET" };
         let _ = writeln!(text, "settings  {configured}");
+        let _ = writeln!(text, "image     {}", plain(&board["image"]));
         let (here, there) = (plain(&status["frames_refused"]), plain(&board["frames_refused"]));
         let (dropped, lost) = (plain(&board["events_dropped"]), plain(&status["events_lost"]));
         let _ = writeln!(
             text,
             "faults    {here} frames refused here, {there} there; {dropped} events dropped there, {lost} here"
         );
+    }
+    if let Some(update) = status["update"].as_str() {
+        let _ = writeln!(text, "update    {update}");
     }
     let rows = |name: &str| status[name].as_array().into_iter().flatten();
     if rows("desks").next().is_some() {
@@ -165,6 +171,31 @@ pub fn spool(report: &Report) -> String {
         let _ = writeln!(text, "PROBLEM   {problem}");
     }
     text
+}
+
+/// What an image would do to the board that a running agent talks of; an error: it would not be sent.
+pub fn image(begin: &UpdateBegin, status: Option<&Value>) -> Result<String, String> {
+    let [version, hardware] = [0, 1].map(|part| {
+        let firmware = describe::firmware(begin.version, begin.hardware);
+        firmware.split(' ').nth(part).unwrap_or_default().to_owned()
+    });
+    let board = status.map(|status| &status["board"]).filter(|board| board.is_object());
+    let Some(board) = board else {
+        return Ok("no agent was asked that has a board: nothing can be said of where it would run".to_owned());
+    };
+    let runs = plain(&board["version"]);
+    let crc32 = format!("{:08x}", begin.crc32);
+    if runs == format!("{version} {hardware}") {
+        Ok(format!("the board runs {version} already: it would not be sent"))
+    } else if !runs.ends_with(&format!(" {hardware}")) {
+        Err(format!("it is for {hardware}, and the board is {runs}"))
+    } else if board["image"] == describe::image(ImageState::NoLoader) {
+        Err("the board has no loader: update it by hand".to_owned())
+    } else if board["given_back"] == crc32.as_str() {
+        Err("the board gave this image back: it did not confirm itself there, and is not sent again".to_owned())
+    } else {
+        Ok(format!("it would be installed over {runs}, with board.firmware = its path in the configuration"))
+    }
 }
 
 #[cfg(test)]
@@ -224,6 +255,8 @@ mod tests {
             board: Some(BoardLine {
                 serial: "e66038b713".to_string(),
                 version: "0.1.0 pico".to_string(),
+                image: "confirmed".to_string(),
+                given_back: None,
                 boot: 7,
                 reset: "power_on".to_string(),
                 uptime_ms: 7_200_000,
@@ -237,6 +270,7 @@ mod tests {
             frames_refused: 2,
             events_lost: 0,
             refused: Some("the service buffer is full".to_string()),
+            update: Some("0.2.0 is sent, 45 %".to_string()),
         };
         let text = board(&serde_json::to_value(&status).unwrap());
         for part in [
@@ -245,6 +279,8 @@ mod tests {
             "stays there: the service buffer is full",
             "number 7, power on, up 2 h",
             "NOT AS CONFIGURED YET",
+            "image     confirmed\n",
+            "update    0.2.0 is sent, 45 %\n",
             "2 frames refused here, 1 there; 3 events dropped there, 0 here",
             "1       ktp 1                          120         4",
             "optics.0.rx_power               -18.20 dBm",
@@ -253,5 +289,26 @@ mod tests {
         }
         let nothing = serde_json::to_value(BoardStatus::default()).unwrap();
         assert!(board(&nothing).starts_with("board     not heard yet (no port)"));
+    }
+
+    #[test]
+    fn an_image_is_judged_by_what_the_board_runs() {
+        use simpul_wire::board::Hardware;
+        let begin = |hardware, version| UpdateBegin { hardware, version, image_bytes: 1, crc32: 0x0A0B_0C0D };
+        let status = |state: &str, given_back: Option<&str>| serde_json::json!({"board": {"version": "0.1.0 pico", "image": state, "given_back": given_back}});
+        let good = status("confirmed", Some("0a0b0c0e"));
+        let said = |begin, status: &Value| image(&begin, Some(status)).map_err(|why| format!("no: {why}"));
+        let (Ok(text) | Err(text)) = said(begin(Hardware::Pico, [0, 2, 0]), &good);
+        assert!(text.starts_with("it would be installed over 0.1.0 pico"), "{text}");
+        let (Ok(text) | Err(text)) = said(begin(Hardware::Pico, [0, 1, 0]), &good);
+        assert!(text.starts_with("the board runs 0.1.0 already"), "{text}");
+        let (Ok(text) | Err(text)) = said(begin(Hardware::Lm3s6965, [0, 2, 0]), &good);
+        assert_eq!(text, "no: it is for lm3s6965, and the board is 0.1.0 pico");
+        let (Ok(text) | Err(text)) = said(begin(Hardware::Pico, [0, 2, 0]), &status("confirmed", Some("0a0b0c0d")));
+        assert!(text.starts_with("no: the board gave this image back"), "{text}");
+        let by_hand = status(describe::image(ImageState::NoLoader), None);
+        let (Ok(text) | Err(text)) = said(begin(Hardware::Pico, [0, 2, 0]), &by_hand);
+        assert!(text.starts_with("no: the board has no loader"), "{text}");
+        assert!(image(&begin(Hardware::Pico, [0, 2, 0]), None).is_ok());
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn board(
     let long_press_ms = section.integer("long_press_ms", 300..10_000);
     let cages = section.list("cages", CAGES, "a list of cages, each 0 or 1", cage);
     let battery_low_mv = section.integer("battery_low_mv", 0..60_000);
+    let firmware = section.optional_path("firmware", folder);
     let (relay, simulated) = (section.flag("relay"), section.flag("simulated"));
     let desks = desks(reader, section)?;
     let buttons = desks.iter().fold(0, |bits, desk| bits | 1 << desk.button);
@@ -36,7 +37,14 @@ pub(super) fn board(
         relay: relay?,
     };
     let state_directory = state_directory.to_owned();
-    Some(Some(BoardConfig { port: port?, desks, settings, simulated: simulated?, state_directory }))
+    Some(Some(BoardConfig {
+        port: port?,
+        desks,
+        settings,
+        firmware: firmware?,
+        simulated: simulated?,
+        state_directory,
+    }))
 }
 
 fn cage(item: &DeValue<'_>) -> Option<u8> {

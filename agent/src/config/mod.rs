@@ -193,6 +193,8 @@ pub struct BoardConfig {
     pub desks: Vec<DeskConfig>,
     /// What the board is told to work by.
     pub settings: Settings,
+    /// Image that the board is updated with; nothing: it is not.
+    pub firmware: Option<PathBuf>,
     /// Marks records as made by a simulator.
     pub simulated: bool,
     /// Where totals and what was heard last are kept over a restart.

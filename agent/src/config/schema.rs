@@ -235,6 +235,13 @@ pub(super) static BOARD: Table = Table {
             "The battery is nearly empty below so many millivolts; 0: there is no battery; up to 60000.",
         ),
         key("relay", "false", "true", "Whether a relay is wired: the room may then switch its load off and on again."),
+        optional(
+            "firmware",
+            "\"/var/lib/simpul/pico.img\"",
+            "Image that the board is updated with when it runs another version, over the same serial port; the file is looked\n\
+             at when the agent starts, and each minute for another time or size. An image that does not confirm itself is\n\
+             given back by the board and not sent to it again. See `simpul-agent board update IMAGE --check`.",
+        ),
         key("simulated", "false", "true", "Marks its counts as made by a simulator."),
     ],
 };

@@ -27,6 +27,56 @@ pub struct Inside {
     pub deaf: bool,
     /// It answers orders with this.
     pub relay: Option<RelayOutcome>,
+    pub loader: Loader,
+}
+
+/// The board's end of an update.
+#[derive(Debug, Default)]
+pub struct Loader {
+    /// What is being received.
+    pub receiving: Option<(UpdateBegin, Vec<u8>)>,
+    /// What was verified.
+    pub verified: Vec<(UpdateBegin, Vec<u8>)>,
+    /// It refuses everything with this.
+    pub refuses: Option<UpdateRefusal>,
+    /// So many answers are lost.
+    pub loses: u32,
+    /// From this byte on it takes and answers nothing.
+    pub stops_at: Option<usize>,
+    /// Images hang on trial.
+    pub hangs: bool,
+}
+
+impl Loader {
+    fn answer(&mut self, message: &ToBoard) -> Option<UpdateState> {
+        if let Some(refusal) = self.refuses {
+            return Some(UpdateState::Refused(refusal));
+        }
+        if let ToBoard::UpdateBegin(begin) = message {
+            self.receiving = Some((*begin, Vec::new()));
+        }
+        let Some((begin, bytes)) = &mut self.receiving else {
+            return Some(UpdateState::Refused(UpdateRefusal::NotBegun));
+        };
+        if self.stops_at.is_some_and(|at| bytes.len() >= at) {
+            return None;
+        }
+        match message {
+            ToBoard::UpdateData(piece) if piece.offset as usize == bytes.len() => bytes.extend(&piece.bytes),
+            ToBoard::UpdateApply(apply) if bytes.len() == begin.image_bytes as usize => {
+                assert_eq!(apply.crc32, begin.crc32);
+                self.verified.extend(self.receiving.take());
+                return Some(UpdateState::Verified);
+            }
+            _ => {}
+        }
+        let next = bytes.len() as u32;
+        if self.loses > 0 {
+            self.loses -= 1;
+            return None;
+        }
+        Some(UpdateState::Receiving { next })
+    }
 }
 
 /// The board.
@@ -91,6 +141,7 @@ impl FakeBoard {
             totals: Default::default(),
             deaf: false,
             relay: Some(RelayOutcome::Done),
+            loader: Loader::default(),
         };
         FakeBoard { inside: Arc::new(Mutex::new(inside)), changed: watch::Sender::new(0) }
     }
@@ -101,13 +152,7 @@ impl FakeBoard {
 
     /// A power cut: totals stay, what waits is gone.
     pub fn restart(&self) {
-        self.inside(|inside| {
-            inside.hello.boot += 1;
-            inside.hello.greeted = false;
-            inside.hello.journal = JournalState::Good;
-            (inside.seq, inside.uptime_ms) = (0, 500);
-            inside.waiting.clear();
-        });
+        self.inside(Inside::restart);
     }
 
     /// Put the plug in: `link` leads to it then, as a name in `/dev/serial/by-id` would.
@@ -172,6 +217,9 @@ impl FakeBoard {
                 match &message {
                     ToBoard::Greet(_) => {
                         inside.hello.greeted = true;
+                        if inside.hello.image == ImageState::Trial {
+                            inside.hello.image = ImageState::Confirmed;
+                        }
                         inside.hello.uptime_ms = inside.uptime_ms;
                         out.extend(encoded(&FromBoard::Hello(inside.hello.clone())));
                     }
@@ -187,7 +235,8 @@ impl FakeBoard {
                     ToBoard::Configure(settings) => inside.hello.settings = *settings,
                     ToBoard::Ack(_) => {}
                     ToBoard::UpdateBegin(_) | ToBoard::UpdateData(_) | ToBoard::UpdateApply(_) => {
-                        out.extend(encoded(&FromBoard::Update(UpdateState::Refused(UpdateRefusal::NoLoader))));
+                        let answer = inside.hello.greeted.then(|| inside.update(&message)).flatten();
+                        out.extend(answer.iter().flat_map(|answer| encoded(&FromBoard::Update(*answer))));
                     }
                 }
                 inside.heard.push(message);
@@ -231,6 +280,31 @@ impl FakeBoard {
 }
 
 impl Inside {
+    fn restart(&mut self) {
+        self.hello.boot += 1;
+        self.hello.greeted = false;
+        self.hello.journal = JournalState::Good;
+        (self.seq, self.uptime_ms) = (0, 500);
+        self.waiting.clear();
+        self.loader.receiving = None;
+    }
+
+    fn update(&mut self, message: &ToBoard) -> Option<UpdateState> {
+        if self.hello.image == ImageState::NoLoader {
+            return Some(UpdateState::Refused(UpdateRefusal::NoLoader));
+        }
+        let answer = self.loader.answer(message);
+        if answer == Some(UpdateState::Verified) {
+            self.restart();
+            (self.hello.reset, self.hello.image) = (ResetReason::Watchdog, ImageState::Reverted);
+            if !self.loader.hangs {
+                self.hello.image = ImageState::Trial;
+                self.hello.firmware = self.loader.verified.last().unwrap().0.version;
+            }
+        }
+        answer
+    }
+
     fn event(&mut self, body: NumberedBody) {
         self.seq += 1;
         let message =

@@ -1,8 +1,8 @@
 //! What board and agent say, as text for people: the status and `simpul-agent board monitor`. Pure.
 
 use simpul_wire::board::{
-    FromBoard, Hardware, Hello, JournalState, Module, Numbered, NumberedBody, RelayOutcome, ResetReason, Settings,
-    SupplyState, UpdateState,
+    FromBoard, Hardware, Hello, ImageState, JournalState, Module, Numbered, NumberedBody, RelayOutcome, ResetReason,
+    Settings, SupplyState, UpdateState,
 };
 use simpul_wire::{Label, metrics};
 
@@ -11,12 +11,31 @@ use crate::config::DeskConfig;
 
 /// Firmware and hardware, such as `0.1.0 pico`.
 pub(super) fn version(hello: &Hello) -> String {
-    let [major, minor, patch] = hello.firmware;
-    let hardware = match hello.hardware {
+    firmware(hello.firmware, hello.hardware)
+}
+
+/// The same of an image.
+pub fn firmware(version: [u8; 3], hardware: Hardware) -> String {
+    let hardware = match hardware {
         Hardware::Lm3s6965 => "lm3s6965",
         Hardware::Pico => "pico",
     };
-    format!("{major}.{minor}.{patch} {hardware}")
+    format!("{} {hardware}", numbers(version))
+}
+
+/// A version, such as `0.1.0`.
+pub(super) fn numbers([major, minor, patch]: [u8; 3]) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
+/// How the image that runs came to run.
+pub fn image(state: ImageState) -> &'static str {
+    match state {
+        ImageState::Confirmed => "confirmed",
+        ImageState::Trial => "on trial",
+        ImageState::Reverted => "came back: the one after it did not confirm itself",
+        ImageState::NoLoader => "no loader: updated by hand",
+    }
 }
 
 /// A desk's name: its service, and which desk of it.

@@ -30,6 +30,26 @@ struct KnownBoard {
     /// The board said in that boot that its journal cannot be written.
     #[serde(default)]
     journal_failed: bool,
+    /// The image that went on trial there last, until it was confirmed.
+    #[serde(default)]
+    tried: Option<Tried>,
+}
+
+/// An image that went on trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tried {
+    pub(super) crc32: u32,
+    pub(super) version: [u8; 3],
+    /// What ran before it.
+    pub(super) from: [u8; 3],
+    /// The board's boot before it.
+    pub(super) boot: u32,
+    /// How often it went on trial there.
+    pub(super) trials: u8,
+    /// The trial is over.
+    pub(super) over: bool,
+    /// It did not confirm itself: never again.
+    pub(super) given_back: bool,
 }
 
 /// What is remembered.
@@ -60,6 +80,8 @@ pub(super) enum Note {
     Cage { cage: usize, told: String },
     /// A condition was told.
     Condition(u8),
+    /// An image went on trial, or came off it.
+    Tried { serial: String, tried: Option<Tried> },
     /// Nothing.
     Nothing,
 }
@@ -68,12 +90,21 @@ impl Known {
     pub(super) fn apply(&mut self, note: &Note) {
         match note {
             Note::Started { serial, boot } => {
+                let tried = self.tried(serial);
                 self.boards.retain(|board| board.serial != *serial);
                 if self.boards.len() >= BOARDS_MAX {
                     self.boards.remove(0);
                 }
                 let (serial, boot) = (serial.clone(), *boot);
-                self.boards.push(KnownBoard { serial, boot, seq: None, sent_ms: 0, dropped: 0, journal_failed: false });
+                self.boards.push(KnownBoard {
+                    serial,
+                    boot,
+                    seq: None,
+                    sent_ms: 0,
+                    dropped: 0,
+                    journal_failed: false,
+                    tried,
+                });
             }
             Note::Handled { serial, boot, seq, sent_ms, journal_failed } => {
                 if let Some(board) = self.boards.iter_mut().find(|board| board.serial == *serial) {
@@ -93,6 +124,11 @@ impl Known {
                 }
             }
             Note::Condition(number) => self.condition = Some(*number),
+            Note::Tried { serial, tried } => {
+                if let Some(board) = self.boards.iter_mut().find(|board| board.serial == *serial) {
+                    board.tried = *tried;
+                }
+            }
             Note::Nothing => {}
         }
     }
@@ -115,6 +151,11 @@ impl Known {
     pub(super) fn of_boot(&self, serial: &str) -> (u32, bool) {
         let known = self.boards.iter().find(|board| board.serial == serial);
         known.map_or((0, false), |known| (known.dropped, known.journal_failed))
+    }
+
+    /// The image that went on trial on a board last, until it was confirmed.
+    pub(super) fn tried(&self, serial: &str) -> Option<Tried> {
+        self.boards.iter().find(|board| board.serial == serial)?.tried
     }
 
     pub(super) fn is_told_gasp(&self, boot: u32, at_ms: u64) -> bool {

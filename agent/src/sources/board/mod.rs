@@ -3,8 +3,8 @@
 //! `session` is the core, `(now, event) -> actions`: it knows the order of things. This file turns its actions into
 //! bytes, appends and answers, and holds no decision but the order of what waits: a gasp first, numbered messages behind
 //! the events before them. `port` finds and opens the serial port, `keeper` makes durable, `known` is what is remembered
-//! over a restart, `conditions` decides which condition of the board is told when, `translate` and `measure` turn the
-//! board's words into the wire's, `describe` into people's.
+//! over a restart, `image` is the firmware's file, `update` sends it, `conditions` decides which condition of the board is
+//! told when, `translate` and `measure` turn the board's words into the wire's, `describe` into people's.
 //!
 //! A press counts exactly once: the board acknowledges nothing to people before its journal, repeats its totals until
 //! the agent acknowledges, and the agent does so only after the spool's fsync ([`Sink::append`] returned).
@@ -12,6 +12,8 @@
 use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use simpul_wire::board::{ENCODED_BYTES_MAX, FrameReader, ToBoard};
 use simpul_wire::reading::ReadingBlock;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::image::Image;
 use self::keeper::{KeepError, Keeper};
 use self::port::{Machine, Port};
 use self::session::{Action, Event, Keep, ORDERS_MAX, Said, Session};
@@ -31,6 +34,7 @@ use crate::stamper::Stamper;
 
 mod conditions;
 pub mod describe;
+pub mod image;
 mod keeper;
 mod known;
 mod measure;
@@ -41,6 +45,9 @@ mod session;
 mod session_tests;
 pub mod status;
 mod translate;
+mod update;
+#[cfg(test)]
+mod update_tests;
 
 /// Timers are looked at this often: half the shortest of them.
 const TICK: Duration = Duration::from_millis(250);
@@ -53,6 +60,9 @@ const SAY_AGAIN: Duration = Duration::from_secs(2);
 
 /// Events that wait for the disk: more than an hour's worth of any fault, and 30 KiB.
 const UNSAID_MAX: usize = 64;
+
+/// The firmware's file is looked at this often: nobody waits for it, and a look is one call to the system.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Blocks of readings that wait for the disk.
 const BLOCKS_MAX: usize = 4;
@@ -106,6 +116,28 @@ pub struct Parts<S> {
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// The firmware's file as it was read: when it was changed (seconds, nanoseconds) and its size. Nothing: not at all.
+type Seen = Option<(i64, i64, u64)>;
+
+/// A file that was read, or what is wrong with it.
+type Looked = (Seen, Result<Image, String>);
+
+/// Look at the firmware's file, and read it unless it is the same as before. A bad one is read each time: it may be mended
+/// in the same second. Blocking.
+fn look(path: &std::path::Path, seen: Seen) -> Option<Looked> {
+    let stamp = match std::fs::metadata(path) {
+        Ok(meta) => (meta.mtime(), meta.mtime_nsec(), meta.size()),
+        Err(error) => return Some((None, Err(format!("{}: {error}", path.display())))),
+    };
+    if seen == Some(stamp) {
+        return None;
+    }
+    match Image::read(path) {
+        Ok(image) => Some((Some(stamp), Ok(image))),
+        Err(error) => Some((None, Err(format!("{}: {error}", path.display())))),
+    }
+}
+
 /// The result of looking for the port.
 struct Found {
     boot_loader: bool,
@@ -133,6 +165,10 @@ pub async fn run<S: Sink>(parts: Parts<S>, mut shutdown: watch::Receiver<bool>) 
         stamper,
         clock,
         status,
+        firmware: config.firmware,
+        looking: None,
+        look_at: Moment::ZERO,
+        seen: None,
         search: (config.port, machine),
         finding: None,
         find_pause: Duration::ZERO,
@@ -172,6 +208,7 @@ pub async fn run<S: Sink>(parts: Parts<S>, mut shutdown: watch::Receiver<bool>) 
             said = ended(&mut board.saying) => board.said(said),
             stored = ended(&mut board.storing) => board.stored(stored),
             Some(command) = commands.recv(), if board.replies.len() < ORDERS_MAX => board.order(command),
+            looked = ended(&mut board.looking) => board.looked(looked),
             _ = tick.tick() => board.tick(),
         }
     }
@@ -185,6 +222,11 @@ struct Task<S> {
     stamper: Stamper,
     clock: Clock,
     status: watch::Sender<BoardStatus>,
+    /// The file that the board is updated with.
+    firmware: Option<PathBuf>,
+    looking: Option<Work<Option<Looked>>>,
+    look_at: Moment,
+    seen: Seen,
     search: (BoardPort, Machine),
     finding: Option<Work<Found>>,
     find_pause: Duration,
@@ -234,6 +276,23 @@ impl<S: Sink> Task<S> {
         {
             let keeper = self.keeper.clone();
             self.storing = Some(Box::pin(async move { keeper.readings(block).await }));
+        }
+        if let Some(path) = &self.firmware
+            && self.looking.is_none()
+            && self.clock.now() >= self.look_at
+        {
+            let (path, seen) = (path.clone(), self.seen);
+            self.look_at = self.clock.now() + LOOK_EVERY;
+            self.looking = Some(Box::pin(async move {
+                tokio::task::spawn_blocking(move || look(&path, seen)).await.unwrap_or_default()
+            }));
+        }
+    }
+
+    fn looked(&mut self, looked: Option<Looked>) {
+        if let Some((seen, image)) = looked {
+            self.seen = seen;
+            self.handle(Event::Image(image));
         }
     }
 
@@ -503,5 +562,25 @@ async fn rest<T>(work: Option<Work<T>>) -> Option<T> {
     match work {
         Some(running) => Some(running.await),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_firmwares_file_is_read_when_it_changes_and_a_bad_one_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pico.img");
+        assert!(matches!(look(&path, None), Some((None, Err(_)))), "not there");
+        std::fs::write(&path, image::tests::file([0, 2, 0], &[1; 300])).unwrap();
+        let Some((seen @ Some(_), Ok(_))) = look(&path, None) else { panic!() };
+        assert!(look(&path, seen).is_none());
+        std::fs::write(&path, b"half").unwrap();
+        let Some((bad @ None, Err(_))) = look(&path, seen) else { panic!() };
+        assert!(look(&path, bad).is_some());
+        std::fs::write(&path, image::tests::file([0, 3, 0], &[1; 301])).unwrap();
+        assert!(matches!(look(&path, seen), Some((Some(_), Ok(image))) if image.begin.version == [0, 3, 0]));
     }
 }

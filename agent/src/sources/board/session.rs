@@ -16,11 +16,13 @@ use simpul_wire::{Label, Stamp, Text};
 
 use super::conditions::Conditions;
 use super::describe;
+use super::image::Image;
 use super::keeper::Report;
-use super::known::{Known, Note};
+use super::known::{Known, Note, Tried};
 use super::measure::{self, Taken};
 use super::status::{BoardLine, BoardStatus, DeskLine, ReadingLine};
 use super::translate;
+use super::update::{Effect, Remember, Updater};
 use crate::config::DeskConfig;
 use crate::sources::readings::Sample;
 
@@ -71,6 +73,8 @@ pub(super) enum Event<'a> {
     Order { id: [u8; 16], off_ms: u32 },
     /// Nobody waits for an order any more.
     OrderGone { id: [u8; 16] },
+    /// The firmware's file was read, or what is wrong with it.
+    Image(Result<Image, String>),
     /// Time passed.
     Tick,
 }
@@ -160,6 +164,7 @@ pub(super) struct Session {
     /// A frame that could not be read came last at.
     noise_at_ms: Option<u64>,
     refused: Option<(u64, String)>,
+    update: Updater,
     status: BoardStatus,
 }
 
@@ -181,6 +186,7 @@ impl Session {
             ever_heard: false,
             noise_at_ms: None,
             refused: None,
+            update: Updater::default(),
             status: BoardStatus::default(),
         }
     }
@@ -191,6 +197,12 @@ impl Session {
         let board = self.board.as_ref().map(|board| BoardLine {
             serial: board.serial.to_string(),
             version: describe::version(&board.hello),
+            image: describe::image(board.hello.image).to_owned(),
+            given_back: self
+                .known
+                .tried(&board.serial)
+                .filter(|tried| tried.given_back)
+                .map(|tried| format!("{:08x}", tried.crc32)),
             boot: board.hello.boot,
             reset: translate::reset(board.hello.reset).to_string(),
             uptime_ms: board.hello.uptime_ms,
@@ -205,6 +217,7 @@ impl Session {
             board,
             heard_ms: self.ever_heard.then(|| now_ms.saturating_sub(self.heard_at_ms)),
             refused: self.refused.as_ref().map(|(_, why)| why.clone()),
+            update: self.update.status(now_ms, updatable(&self.board, &self.known)),
             ..self.status.clone()
         }
     }
@@ -245,8 +258,16 @@ impl Session {
             }
             Event::Order { id, off_ms } => self.order(now_ms, id, off_ms, &mut actions),
             Event::OrderGone { id } => self.orders.retain(|order| order.id != id),
+            Event::Image(image) => {
+                self.update.image(image);
+                self.consider_update(now, &mut actions);
+            }
             Event::Tick => self.tick(now, &mut actions),
         }
+        // Last: what the board waits for goes first.
+        let idle = self.is_idle(now_ms);
+        let effect = self.update.poll(now_ms, updatable(&self.board, &self.known), idle);
+        self.effects(now, effect, &mut actions);
         if let Some((condition, detail)) = self.conditions.due(now_ms) {
             self.say_condition(now, condition, &detail, &mut actions);
         }
@@ -319,6 +340,11 @@ impl Session {
                     FromBoard::Numbered(message) => self.numbered(now, message, actions),
                     FromBoard::Readings(readings) if self.board.is_some() => self.readings(now_ms, &readings, actions),
                     FromBoard::Module(module) if self.board.is_some() => self.module(now, &module, actions),
+                    FromBoard::Update(answer) => {
+                        let tried = updatable(&self.board, &self.known).and_then(|(_, tried)| tried);
+                        let effect = self.update.answer(now_ms, answer, tried);
+                        self.effects(now, effect, actions);
+                    }
                     _ => {}
                 }
             }
@@ -368,9 +394,7 @@ impl Session {
             let note = Note::Dropped { serial: serial.to_string(), dropped: hello.events_dropped };
             self.known.apply(&note);
             let detail = format!("{} of its events were dropped: its queue was full", hello.events_dropped - dropped);
-            let (condition, _) = self.conditions.worst().unwrap_or((BoardCondition::Good, ""));
-            let body = EventBody::Board { serial: Some(serial.clone()), condition, detail: Text::clipped(&detail) };
-            self.say(EventRecord { stamp: now, body }, note, false, actions);
+            self.say_detail(now, serial.clone(), &detail, note, actions);
         }
         let mut configured = before.map_or(0, |board| board.configured);
         let mut awaited = !hello.greeted;
@@ -384,6 +408,44 @@ impl Session {
         self.board = Some(Board { serial, hello, configured, awaited });
         if awaited {
             self.greet(now, actions);
+        }
+        self.consider_update(now, actions);
+    }
+
+    /// Nothing but an update has anything to do with the board. What it cannot be rid of now (a full disk) would be lost
+    /// by a restart, and an order to the relay would be interrupted.
+    fn is_idle(&self, now_ms: u64) -> bool {
+        let rid = |(at_ms, _): &(u64, String)| now_ms.saturating_sub(*at_ms) >= 2 * REFUSED_MS;
+        self.port.is_some()
+            && self.board.as_ref().is_some_and(|board| !board.awaited)
+            && self.busy.is_none()
+            && self.orders.is_empty()
+            && self.refused.as_ref().is_none_or(rid)
+    }
+
+    fn consider_update(&mut self, now: Stamp, actions: &mut Vec<Action>) {
+        let Some((hello, tried)) = updatable(&self.board, &self.known) else { return };
+        let effects = self.update.hello(now.uptime_ms, hello, tried);
+        self.effects(now, effects, actions);
+    }
+
+    fn effects(&mut self, now: Stamp, effects: impl IntoIterator<Item = Effect>, actions: &mut Vec<Action>) {
+        for effect in effects {
+            let (detail, remember) = match effect {
+                Effect::Send(message) => {
+                    actions.push(Action::Send(message));
+                    continue;
+                }
+                Effect::Tell(detail, remember) => (detail, remember),
+            };
+            let Some(serial) = self.board.as_ref().map(|board| board.serial.clone()) else { continue };
+            tracing::info!(detail, "update of the board");
+            let note = match remember {
+                Remember::Same => Note::Nothing,
+                Remember::Tried(tried) => Note::Tried { serial: serial.to_string(), tried },
+            };
+            self.known.apply(&note);
+            self.say_detail(now, serial, &detail, note, actions);
         }
     }
 
@@ -545,6 +607,13 @@ impl Session {
         actions.push(Action::Say(Said { record, note, urgent }));
     }
 
+    /// Something worth telling that is no change of the condition.
+    fn say_detail(&mut self, now: Stamp, serial: Label, detail: &str, note: Note, actions: &mut Vec<Action>) {
+        let (condition, _) = self.conditions.worst().unwrap_or((BoardCondition::Good, ""));
+        let body = EventBody::Board { serial: Some(serial), condition, detail: Text::clipped(detail) };
+        self.say(EventRecord { stamp: now, body }, note, false, actions);
+    }
+
     fn say_condition(&mut self, now: Stamp, condition: BoardCondition, detail: &str, actions: &mut Vec<Action>) {
         let serial = self.board.as_ref().map(|board| board.serial.clone());
         let serial = serial.or_else(|| self.known.serials().pop().map(|serial| Label::clipped(&serial)));
@@ -557,6 +626,11 @@ impl Session {
         self.known.apply(&note);
         self.say(EventRecord { stamp: now, body }, note, false, actions);
     }
+}
+
+/// The board that talks, as an update sees it.
+fn updatable<'a>(board: &'a Option<Board>, known: &Known) -> Option<(&'a Hello, Option<Tried>)> {
+    board.as_ref().map(|board| (&board.hello, known.tried(&board.serial)))
 }
 
 /// What came of a power cycle, in words.

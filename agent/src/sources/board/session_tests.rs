@@ -553,3 +553,35 @@ fn a_board_that_is_well_makes_no_event_at_all_after_a_restart_of_the_agent() {
     }
     assert_eq!(told(&all), []);
 }
+
+#[test]
+fn an_update_waits_while_something_is_kept_and_goes_behind_its_acknowledgement() {
+    let mut bench = Bench::new();
+    let image = super::image::Image::parse(&super::image::tests::file([0, 2, 0], &[1; 300])).unwrap();
+    let begin = Action::Send(ToBoard::UpdateBegin(image.begin));
+    assert_eq!(bench.event(Event::Image(Ok(image))), [], "nobody is there");
+    let loader = Hello { image: ImageState::Confirmed, ..hello() };
+    assert_eq!(bench.hello(loader.clone()), std::slice::from_ref(&begin));
+    kept(&bench.hear(&numbered(1, totals(1))));
+    assert_eq!(bench.hear(&FromBoard::Update(UpdateState::Receiving { next: 0 })), []);
+    assert_eq!(bench.wait(2_000), []);
+    let piece = UpdateData { offset: 0, bytes: [1; 128].into_iter().collect() };
+    let piece = Action::Send(ToBoard::UpdateData(piece));
+    assert_eq!(bench.event(Event::Kept { impossible: vec![] }), [ack(1), piece.clone()]);
+    // Nor while a full disk leaves something with the board, which a restart would lose; nor during a power cycle.
+    kept(&bench.hear(&numbered(2, totals(2))));
+    bench.event(Event::NotKept { why: "full".to_owned() });
+    assert_eq!(bench.wait(9_000), []);
+    assert_eq!(bench.wait(1_000), std::slice::from_ref(&piece), "it was the last one");
+    bench.event(Event::Order { id: [5; 16], off_ms: 1 });
+    assert!(!bench.wait(3_000).contains(&piece));
+    bench.event(Event::OrderGone { id: [5; 16] });
+    bench.now_ms += 1_000;
+    bench.event(Event::Tick);
+    // What goes on trial is remembered with its event.
+    bench.hear(&FromBoard::Update(UpdateState::Receiving { next: 300 }));
+    let actions = bench.hear(&FromBoard::Update(UpdateState::Verified));
+    let [Action::Say(said)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert!(matches!(&said.note, Note::Tried { tried: Some(tried), .. } if tried.boot == 7 && tried.trials == 1));
+    assert_eq!(conditions(&actions), [BoardCondition::Good]);
+}

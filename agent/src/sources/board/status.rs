@@ -25,6 +25,8 @@ pub struct BoardStatus {
     pub events_lost: u64,
     /// Why the last message could not be kept, while it cannot.
     pub refused: Option<String>,
+    /// How the configured firmware stands; nothing: none is configured.
+    pub update: Option<String>,
 }
 
 /// Who the board is.
@@ -34,6 +36,10 @@ pub struct BoardLine {
     pub serial: String,
     /// Firmware and hardware.
     pub version: String,
+    /// How the running image came to run.
+    pub image: String,
+    /// CRC-32 of the image that did not confirm itself there, in hexadecimal.
+    pub given_back: Option<String>,
     /// How often it has started.
     pub boot: u32,
     /// Why it started the last time.

@@ -1,0 +1,161 @@
+//! The file that a board is updated with: header and image, as docs/protocol/board-update.md lays them out. Checks that it is
+//! whole; leaves to `update` which board it is for.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
+use simpul_wire::board::{Hardware, UPDATE_DATA_BYTES_MAX, UpdateBegin, UpdateData};
+
+const MAGIC: &[u8; 8] = b"SIMPULFW";
+const HEADER_BYTES: usize = 20;
+
+/// A slot of the board's flash: no board takes more.
+const IMAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bitwise, for a file that is read once: a table would be 1 KiB of the agent.
+static CRC32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+
+/// Why a file is no image for a board.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It does not begin as such a file does.
+    #[error("no image of a board (.img of the firmware's build)")]
+    NotAnImage,
+    /// Its hardware is not known here.
+    #[error("for hardware {0}, which this agent does not know")]
+    UnknownHardware(u8),
+    /// It is cut off, or has something behind its end.
+    #[error("{there} bytes of image where its header says {said}; copy it again")]
+    WrongLength {
+        /// As the header says.
+        said: u32,
+        /// As there are.
+        there: usize,
+    },
+    /// It is empty, or larger than a slot of the board.
+    #[error("{0} bytes, and a board takes 1 to 65536")]
+    WrongSize(u32),
+    /// Its bytes are not those that were built.
+    #[error("its checksum is wrong; copy it again")]
+    BadChecksum,
+}
+
+/// A whole image.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What its header says, as it is said to the board.
+    pub begin: UpdateBegin,
+    bytes: Arc<[u8]>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.begin.fmt(f)
+    }
+}
+
+impl Image {
+    /// Read and check a file. Blocking.
+    ///
+    /// # Errors
+    /// [`ImageError`]: what is wrong with it.
+    pub fn read(path: &Path) -> Result<Image, ImageError> {
+        let mut bytes = Vec::new();
+        // Two more than may be there: too long is then seen, whatever the file is.
+        File::open(path)?.take((HEADER_BYTES + IMAGE_BYTES_MAX + 2) as u64).read_to_end(&mut bytes)?;
+        Image::parse(&bytes)
+    }
+
+    /// Check a file's bytes.
+    ///
+    /// # Errors
+    /// [`ImageError`]: what is wrong with them.
+    pub fn parse(file: &[u8]) -> Result<Image, ImageError> {
+        let (header, image) = file.split_first_chunk::<HEADER_BYTES>().ok_or(ImageError::NotAnImage)?;
+        let [magic @ .., _, _, _, _, _, _, _, _, _, _, _, _] = header;
+        if magic != MAGIC {
+            return Err(ImageError::NotAnImage);
+        }
+        let [_, _, _, _, _, _, _, _, hardware, major, minor, patch, l0, l1, l2, l3, c0, c1, c2, c3] = *header;
+        let hardware = match hardware {
+            0 => Hardware::Lm3s6965,
+            1 => Hardware::Pico,
+            other => return Err(ImageError::UnknownHardware(other)),
+        };
+        let image_bytes = u32::from_le_bytes([l0, l1, l2, l3]);
+        let crc32 = u32::from_le_bytes([c0, c1, c2, c3]);
+        if image_bytes == 0 || image_bytes as usize > IMAGE_BYTES_MAX {
+            return Err(ImageError::WrongSize(image_bytes));
+        }
+        if image.len() != image_bytes as usize {
+            return Err(ImageError::WrongLength { said: image_bytes, there: image.len() });
+        }
+        if CRC32.checksum(image) != crc32 {
+            return Err(ImageError::BadChecksum);
+        }
+        let begin = UpdateBegin { hardware, version: [major, minor, patch], image_bytes, crc32 };
+        Ok(Image { begin, bytes: image.into() })
+    }
+
+    /// The piece at an offset; nothing at or behind the end.
+    pub(super) fn piece(&self, offset: u32) -> Option<UpdateData> {
+        let rest = self.bytes.get(offset as usize..).filter(|rest| !rest.is_empty())?;
+        let bytes = rest.iter().copied().take(UPDATE_DATA_BYTES_MAX).collect();
+        Some(UpdateData { offset, bytes })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The file of an image, as it is built.
+    pub(in super::super) fn file(version: [u8; 3], image: &[u8]) -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        file.push(1);
+        file.extend(version);
+        file.extend((image.len() as u32).to_le_bytes());
+        file.extend(CRC32.checksum(image).to_le_bytes());
+        file.extend(image);
+        file
+    }
+
+    #[test]
+    fn a_whole_file_is_read_byte_by_byte_as_the_protocol_says() {
+        // The algorithm's own check value.
+        let file = b"SIMPULFW\x01\x01\x02\x03\x09\0\0\0\x26\x39\xF4\xCB123456789";
+        let image = Image::parse(file).unwrap();
+        let begin = UpdateBegin { hardware: Hardware::Pico, version: [1, 2, 3], image_bytes: 9, crc32: 0xCBF4_3926 };
+        assert_eq!(image.begin, begin);
+        assert_eq!(image.piece(0).unwrap().bytes, *b"123456789");
+        assert_eq!(image.piece(9), None);
+        assert_eq!(image.piece(u32::MAX), None);
+        let long = Image::parse(&self::file([0; 3], &[7; 300])).unwrap();
+        let lengths: Vec<_> = [0, 128, 256].iter().map(|at| long.piece(*at).unwrap().bytes.len()).collect();
+        assert_eq!(lengths, [128, 128, 44]);
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_anywhere_or_cut_anywhere_is_refused() {
+        let whole = file([1, 2, 3], b"an image");
+        for place in (0..whole.len()).filter(|place| !(9..12).contains(place)) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0x40;
+            assert!(Image::parse(&damaged).is_err(), "byte {place}");
+        }
+        for length in 0..whole.len() {
+            assert!(Image::parse(&whole[..length]).is_err(), "{length} bytes");
+        }
+        let longer = [&whole[..], &[0]].concat();
+        assert!(matches!(Image::parse(&longer), Err(ImageError::WrongLength { said: 8, there: 9 })));
+        assert!(matches!(Image::parse(&file([0; 3], &[])), Err(ImageError::WrongSize(0))));
+        assert!(matches!(Image::parse(&file([0; 3], &[0; 65_537])), Err(ImageError::WrongSize(65_537))));
+        assert!(Image::parse(&file([0; 3], &[0; 65_536])).is_ok());
+    }
+}
