@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 use simpul_testkit::report::Report;
 use simpul_tests::village_board::Village;
 
@@ -19,21 +19,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const LOST_AFTER: Duration = Duration::from_secs(30);
 const PRESSES: usize = 500;
 
-/// Wait until the hub has another record behind `cursor`; the new cursor.
-async fn next_record(village: &Village, cursor: Option<i64>) -> Result<Option<i64>> {
+/// Wait until the hub's newest record is another one than `before`; its key.
+async fn next_record(village: &Village, before: Option<&str>) -> Result<String> {
     let begun = Instant::now();
-    loop {
-        let (rows, next) = village.district.hub.rows("/api/v1/service-records", cursor).await?;
-        match rows.len() {
-            0 if begun.elapsed() > LOST_AFTER => bail!("a press is not at the hub after {LOST_AFTER:?}"),
-            0 => tokio::time::sleep(LOOK_EVERY).await,
-            1 => {
-                let last = rows[0]["id"].as_i64().context("a record's id")?;
-                return Ok(next.or(Some(last)));
-            }
-            more => bail!("{more} records of one press"),
+    while begun.elapsed() < LOST_AFTER {
+        let newest = village.district.hub.get("/api/v1/service-records?order=newest_first&limit=1").await?;
+        match newest["rows"][0]["key"].as_str() {
+            Some(key) if before != Some(key) => return Ok(key.to_owned()),
+            _ => tokio::time::sleep(LOOK_EVERY).await,
         }
     }
+    bail!("a press is not at the hub after {LOST_AFTER:?}")
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
@@ -42,18 +38,20 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
 
 async fn bench(presses: usize) -> Result<()> {
     let village = Village::start(None).await?;
-    let (mut took, mut cursor) = (Vec::with_capacity(presses), None);
+    let (mut took, mut newest) = (Vec::with_capacity(presses), None);
     for _ in 0..presses {
         let begun = Instant::now();
         let (pressed, committed) = tokio::join!(village.board.press(0, HOLD), async {
-            let next = next_record(&village, cursor).await?;
-            anyhow::Ok((next, begun.elapsed()))
+            let key = next_record(&village, newest.as_deref()).await?;
+            anyhow::Ok((key, begun.elapsed()))
         });
         pressed?;
-        let (next, elapsed) = committed?;
-        cursor = next;
+        let (key, elapsed) = committed?;
+        newest = Some(key);
         took.push(elapsed);
     }
+    let counted = village.service("ktp").await?["counted_by_button"].as_u64();
+    ensure!(counted == Some(presses as u64), "{presses} presses, {counted:?} counted");
     took.sort_unstable();
     let n = presses as u64;
     let mut report = Report::new("board", "cargo xtask bench board", None);
