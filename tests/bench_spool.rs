@@ -121,7 +121,7 @@ async fn bench() -> anyhow::Result<()> {
         tokio::task::yield_now().await;
         let started = Instant::now();
         let from = SeqRange::with_count(round as u64 * 20, 1_000).context("a range")?;
-        spool.read(Stream::Service, from, 16 * 1024, 100).await?;
+        spool.read(spool.state().borrow().epoch, Stream::Service, from, 16 * 1024, 100).await?;
         waits.push(started.elapsed().as_secs_f64() * 1_000.0);
         for append in appends {
             append.await??;

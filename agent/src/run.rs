@@ -315,7 +315,8 @@ async fn watchdog(spool: &Spool) {
     loop {
         tokio::time::sleep(timeout / 2).await;
         // A read of one number goes through the writer's queue: when it returns, commits return too.
-        if spool.read(Stream::Event, SeqRange::one(0), 1, 1).await.is_ok() {
+        let epoch = spool.state().borrow().epoch;
+        if spool.read(epoch, Stream::Event, SeqRange::one(0), 1, 1).await.is_ok() {
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         }
     }

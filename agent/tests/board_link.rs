@@ -169,10 +169,11 @@ impl Node {
 }
 
 async fn records<T>(spool: &Spool, stream: Stream, decode: impl Fn(&[u8]) -> T) -> Vec<T> {
-    let next = spool.state().borrow().stream(stream).next_seq;
+    let state = spool.state().borrow().clone();
+    let (epoch, next) = (state.epoch, state.stream(stream).next_seq);
     let (mut records, mut from) = (Vec::new(), 0);
     while from < next {
-        let stored = spool.read(stream, SeqRange::new(from, next).unwrap(), 1 << 20, 1_000).await.unwrap();
+        let stored = spool.read(epoch, stream, SeqRange::new(from, next).unwrap(), 1 << 20, 1_000).await.unwrap();
         let Some(last) = stored.last() else { break };
         from = last.range.last() + 1;
         records.extend(stored.iter().map(|stored| decode(&stored.bytes)));

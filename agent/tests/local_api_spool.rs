@@ -91,10 +91,12 @@ fn request(source: usize, total: u64) -> String {
 }
 
 async fn all_records(spool: &Spool) -> Vec<ServiceRecord> {
-    let next = spool.state().borrow().stream(Stream::Service).next_seq;
+    let state = spool.state().borrow().clone();
+    let (epoch, next) = (state.epoch, state.stream(Stream::Service).next_seq);
     let (mut records, mut from) = (Vec::new(), 0);
     while from < next {
-        let stored = spool.read(Stream::Service, SeqRange::new(from, next).unwrap(), 1 << 20, 1_000).await.unwrap();
+        let stored =
+            spool.read(epoch, Stream::Service, SeqRange::new(from, next).unwrap(), 1 << 20, 1_000).await.unwrap();
         let Some(last) = stored.last() else { break };
         from = last.range.last() + 1;
         records.extend(stored.iter().map(|stored| minicbor::decode(&stored.bytes).unwrap()));

@@ -23,9 +23,10 @@ async fn what_was_appended_is_read_in_order_until_it_is_acknowledged() {
         assert_eq!(appended, Appended { range: SeqRange::one(number), duplicate: false });
     }
     assert_eq!(spool.state().borrow().stream(Stream::Service).backlog_records, 30);
-    let part = spool.read(Stream::Service, range(5, 20), 10_000, 4).await.unwrap();
+    let epoch = spool.state().borrow().epoch;
+    let part = spool.read(epoch, Stream::Service, range(5, 20), 10_000, 4).await.unwrap();
     assert_eq!(part.iter().map(|stored| stored.range.first()).collect::<Vec<_>>(), [5, 6, 7, 8]);
-    assert_eq!(spool.read(Stream::Service, range(5, 20), 1, 100).await.unwrap().len(), 1);
+    assert_eq!(spool.read(epoch, Stream::Service, range(5, 20), 1, 100).await.unwrap().len(), 1);
     acknowledge(&spool, Stream::Service, [range(0, 9), range(12, 28)]).await;
     let left = keys_by_number(&spool).await;
     assert_eq!(left.into_iter().collect::<Vec<_>>(), [(10, "k10".into()), (11, "k11".into()), (29, "k29".into())]);
@@ -50,21 +51,22 @@ async fn readings_and_images_come_back_as_they_were() {
     let first = spool.append(NewRecord::Readings(block(600))).await.unwrap();
     let large = spool.append(NewRecord::Readings(block(16_000))).await.unwrap();
     assert_eq!((first.range, large.range), (range(0, 599), range(600, 16_599)));
-    let stored = spool.read(Stream::Reading, range(100, 100), 1, 10).await.unwrap();
+    let epoch = spool.state().borrow().epoch;
+    let stored = spool.read(epoch, Stream::Reading, range(100, 100), 1, 10).await.unwrap();
     assert_eq!(stored.len(), 1);
     assert_eq!(ReadingBlock::from_slice(&stored[0].bytes).unwrap(), block(600));
-    let stored = spool.read(Stream::Reading, range(700, 16_000), 1, 10).await.unwrap();
+    let stored = spool.read(epoch, Stream::Reading, range(700, 16_000), 1, 10).await.unwrap();
     assert_eq!(ReadingBlock::from_slice(&stored[0].bytes).unwrap(), block(16_000));
     let NewRecord::Snapshot { meta, jpeg } = snapshot(7, 100_000, false) else { unreachable!() };
     let appended = spool.append(NewRecord::Snapshot { meta: meta.clone(), jpeg: jpeg.clone() }).await.unwrap();
     let mut whole = Vec::new();
-    while let Some(part) = spool.read_part(appended.range.first(), whole.len() as u32, 30_000).await.unwrap() {
+    while let Some(part) = spool.read_part(epoch, appended.range.first(), whole.len() as u32, 30_000).await.unwrap() {
         assert_eq!((part.offset as usize, &part.meta), (whole.len(), &meta));
         whole.extend(part.bytes);
     }
     assert_eq!(whole, jpeg);
     acknowledge(&spool, Stream::Snapshot, [appended.range]).await;
-    assert_eq!(spool.read_part(0, 0, 1_000).await.unwrap(), None);
+    assert_eq!(spool.read_part(epoch, 0, 0, 1_000).await.unwrap(), None);
     spool.close().await.unwrap();
     assert_eq!(std::fs::read_dir(folder.path().join("image")).unwrap().count(), 0);
 }
@@ -235,7 +237,7 @@ async fn without_any_witness_everything_found_is_delivered_under_its_old_epoch()
     assert!(report.boot == 2 && !report.clean);
     assert_ne!(spool.state().borrow().epoch, old);
     assert_eq!(owed_of(&spool, old, Stream::Service).await.len(), 1);
-    assert!(spool.read_part_of(old, 0, 0, 100).await.unwrap().is_some());
+    assert!(spool.read_part(old, 0, 0, 100).await.unwrap().is_some());
     assert!(spool.append(service("a", 1)).await.unwrap().duplicate);
 }
 
@@ -478,4 +480,28 @@ async fn an_epoch_in_too_many_pieces_is_followed_by_a_new_one_before_the_hub_ref
     spool.close().await.unwrap();
     let (spool, _) = open(&config(folder.path()));
     assert_eq!(spool.state().borrow().epoch, state.epoch);
+}
+
+/// The uplink asks for records of the epoch that it knows; the hub's word that begins a new one may be just ahead.
+#[tokio::test]
+async fn a_question_about_an_epoch_is_answered_from_it_although_a_new_one_began_meanwhile() {
+    let folder = folder();
+    let (spool, _) = open(&config(folder.path()));
+    let before = spool.state().borrow().clone();
+    for number in 0..3 {
+        spool.append(service(&format!("n{number}"), 1)).await.unwrap();
+    }
+    spool.append(snapshot(1, 5_000, false)).await.unwrap();
+    let beyond = ack(&before, Stream::Event, [range(1_000_000_000, 1_000_000_004)]);
+    // Polled in this order: the writer begins the new epoch and then reads.
+    let (acknowledged, read, part) = tokio::join!(
+        spool.acknowledge(beyond),
+        spool.read(before.epoch, Stream::Service, range(0, 10), 10_000, 10),
+        spool.read_part(before.epoch, 0, 0, 100),
+    );
+    acknowledged.unwrap();
+    assert_ne!(spool.state().borrow().epoch, before.epoch, "a new epoch began");
+    let numbers: Vec<u64> = read.unwrap().iter().map(|stored| stored.range.first()).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+    assert!(part.unwrap().is_some());
 }

@@ -241,8 +241,8 @@ async fn images_that_are_gone_or_cut_short_are_declared() {
     fs::write(folder.path().join("image/rubbish.jpg"), b"x").unwrap();
     let (spool, _) = open(&config(folder.path()));
     assert_eq!(lost(&spool, epoch, Stream::Snapshot).await.0, RangeSet::from_iter([SeqRange::one(1)]));
-    assert!(spool.read_part(2, 0, 5_000).await.unwrap().is_some());
-    assert!(spool.read_part(2, 8_000, 5_000).await.unwrap().is_none());
+    assert!(spool.read_part(epoch, 2, 0, 5_000).await.unwrap().is_some());
+    assert!(spool.read_part(epoch, 2, 8_000, 5_000).await.unwrap().is_none());
     assert_eq!(lost(&spool, epoch, Stream::Snapshot).await.0, RangeSet::from_iter([range(1, 2)]));
     assert_eq!(
         spool.state().borrow().stream(Stream::Snapshot).owed.as_ref(),

@@ -187,7 +187,7 @@ impl World {
         let epochs: Vec<Epoch> = state.previous.iter().map(|era| era.epoch).chain([state.epoch]).collect();
         for epoch in epochs {
             for stream in Stream::ALL {
-                let Ok(stored) = spool.read_of(epoch, stream, all(), 100_000, records_max).await else { return };
+                let Ok(stored) = spool.read(epoch, stream, all(), 100_000, records_max).await else { return };
                 for stored in stored {
                     if stream != Stream::Snapshot {
                         self.hub.take(epoch, stream, stored.range, stored.bytes);
@@ -195,7 +195,7 @@ impl World {
                     }
                     let (mut whole, seq) = (Vec::new(), stored.range.first());
                     loop {
-                        match spool.read_part_of(epoch, seq, whole.len() as u32, 2_000).await {
+                        match spool.read_part(epoch, seq, whole.len() as u32, 2_000).await {
                             Ok(Some(part)) => whole.extend(part.bytes),
                             Ok(None) => break,
                             Err(_) => return,

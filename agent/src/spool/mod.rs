@@ -163,7 +163,7 @@ pub struct SpoolState {
     /// The disk is full and the ballast is spent.
     pub disk_full: bool,
     /// Older epochs of this store (a cloned or rolled-back card began a new one) that still owe records: to be sent
-    /// under their own epoch, with [`Spool::read_of`] and [`Spool::read_part_of`]. Empty on a healthy node.
+    /// under their own epoch. Empty on a healthy node.
     pub previous: Vec<EpochStatus>,
 }
 
@@ -266,21 +266,12 @@ impl Spool {
         self.queue.append(Prepared::new(record)?).await.ok_or(AppendError::Closed)?
     }
 
-    /// Stored records of `range`, ascending, at least one (if any is left) and at most `bytes_max` bytes and
-    /// `records_max` records. Numbers that are gone (acknowledged, evicted) are skipped; a block of readings that only
-    /// partly lies in `range` comes whole.
+    /// Stored records of `range` in that epoch (the store's own, or one of [`SpoolState::previous`]), ascending, at least
+    /// one (if any is left) and at most `bytes_max` bytes and `records_max` records. Numbers that are gone (acknowledged,
+    /// evicted) are skipped; a block of readings that only partly lies in `range` comes whole.
+    ///
+    /// The epoch is always named: a new one may begin between the question and the answer, and its numbers are others.
     pub async fn read(
-        &self,
-        stream: Stream,
-        range: SeqRange,
-        bytes_max: usize,
-        records_max: usize,
-    ) -> Result<Vec<Stored>, SpoolError> {
-        self.ask(|reply| Command::Read { epoch: None, stream, range, bytes_max, records_max, reply }).await
-    }
-
-    /// [`Spool::read`] of an older epoch, as named by [`SpoolState::previous`].
-    pub async fn read_of(
         &self,
         epoch: Epoch,
         stream: Stream,
@@ -288,23 +279,18 @@ impl Spool {
         bytes_max: usize,
         records_max: usize,
     ) -> Result<Vec<Stored>, SpoolError> {
-        self.ask(|reply| Command::Read { epoch: Some(epoch), stream, range, bytes_max, records_max, reply }).await
+        self.ask(|reply| Command::Read { epoch, stream, range, bytes_max, records_max, reply }).await
     }
 
-    /// A part of an image; `None` if it is gone.
-    pub async fn read_part(&self, seq: u64, offset: u32, bytes_max: usize) -> Result<Option<ImagePart>, SpoolError> {
-        self.ask(|reply| Command::ReadPart { epoch: None, seq, offset, bytes_max, reply }).await
-    }
-
-    /// [`Spool::read_part`] of an older epoch, as named by [`SpoolState::previous`].
-    pub async fn read_part_of(
+    /// A part of an image of that epoch; `None` if it is gone.
+    pub async fn read_part(
         &self,
         epoch: Epoch,
         seq: u64,
         offset: u32,
         bytes_max: usize,
     ) -> Result<Option<ImagePart>, SpoolError> {
-        self.ask(|reply| Command::ReadPart { epoch: Some(epoch), seq, offset, bytes_max, reply }).await
+        self.ask(|reply| Command::ReadPart { epoch, seq, offset, bytes_max, reply }).await
     }
 
     /// The hub has committed or refused records: free them, keep them, or declare them lost.

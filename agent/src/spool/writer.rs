@@ -23,7 +23,7 @@ pub(crate) enum Command {
     /// Appends that came together; one answer for each, in order.
     Append(Vec<Prepared>, oneshot::Sender<Vec<Answer>>),
     Read {
-        epoch: Option<Epoch>,
+        epoch: Epoch,
         stream: Stream,
         range: SeqRange,
         bytes_max: usize,
@@ -31,7 +31,7 @@ pub(crate) enum Command {
         reply: Reply<Vec<Stored>>,
     },
     ReadPart {
-        epoch: Option<Epoch>,
+        epoch: Epoch,
         seq: u64,
         offset: u32,
         bytes_max: usize,
@@ -101,7 +101,6 @@ struct Group {
 
 impl Group {
     fn take(&mut self, core: &mut Core, queued: Queued) {
-        let own = core.eras[core.era()].epoch;
         self.places.extend(queued.places);
         if core.unopened {
             return self.refuse(queued.command);
@@ -109,11 +108,11 @@ impl Group {
         match queued.command {
             Command::Append(records, reply) => self.append(records, reply),
             Command::Read { epoch, stream, range, bytes_max, records_max, reply } => {
-                let read = core.read(epoch.unwrap_or(own), stream, range, bytes_max, records_max);
+                let read = core.read(epoch, stream, range, bytes_max, records_max);
                 drop(reply.send(read.map_err(SpoolError::from)));
             }
             Command::ReadPart { epoch, seq, offset, bytes_max, reply } => {
-                let part = core.read_part(epoch.unwrap_or(own), seq, offset, bytes_max);
+                let part = core.read_part(epoch, seq, offset, bytes_max);
                 drop(reply.send(part.map_err(SpoolError::from)));
             }
             Command::Acknowledge(ack, reply) => {

@@ -60,10 +60,7 @@ impl Buffer for Spool {
         bytes_max: usize,
         records_max: usize,
     ) -> Result<Vec<Stored>, SpoolError> {
-        if Spool::state(self).borrow().epoch == epoch {
-            return Spool::read(self, stream, range, bytes_max, records_max).await;
-        }
-        Spool::read_of(self, epoch, stream, range, bytes_max, records_max).await
+        Spool::read(self, epoch, stream, range, bytes_max, records_max).await
     }
 
     async fn read_part(
@@ -73,10 +70,7 @@ impl Buffer for Spool {
         offset: u32,
         bytes_max: usize,
     ) -> Result<Option<ImagePart>, SpoolError> {
-        if Spool::state(self).borrow().epoch == epoch {
-            return Spool::read_part(self, seq, offset, bytes_max).await;
-        }
-        Spool::read_part_of(self, epoch, seq, offset, bytes_max).await
+        Spool::read_part(self, epoch, seq, offset, bytes_max).await
     }
 
     async fn acknowledge(&self, ack: Ack) -> Result<(), SpoolError> {

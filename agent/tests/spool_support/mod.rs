@@ -93,7 +93,7 @@ pub async fn owed_of(spool: &Spool, epoch: Epoch, stream: Stream) -> Vec<Stored>
     let mut found: Vec<Stored> = Vec::new();
     loop {
         let from = found.last().map_or(0, |last| last.range.last() + 1);
-        let more = spool.read_of(epoch, stream, range(from, u64::MAX - 1), 64 * 1024, 500).await.unwrap();
+        let more = spool.read(epoch, stream, range(from, u64::MAX - 1), 64 * 1024, 500).await.unwrap();
         if more.is_empty() {
             return found;
         }
