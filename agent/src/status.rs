@@ -102,10 +102,11 @@ pub fn status(
 ) -> Status {
     let streams = Stream::ALL.into_iter().map(|stream| {
         let status = spool.stream(stream);
+        let (backlog_records, backlog_bytes) = spool.backlog(stream);
         StreamLine {
             stream: stream.name().to_string(),
-            backlog_records: status.backlog_records,
-            backlog_bytes: status.backlog_bytes,
+            backlog_records,
+            backlog_bytes,
             limit_bytes: status.limit_bytes,
             lost_records: status.lost_records,
             next_seq: status.next_seq,

@@ -500,7 +500,10 @@ async fn a_question_about_an_epoch_is_answered_from_it_although_a_new_one_began_
         spool.read_part(before.epoch, 0, 0, 100),
     );
     acknowledged.unwrap();
-    assert_ne!(spool.state().borrow().epoch, before.epoch, "a new epoch began");
+    let state = spool.state().borrow().clone();
+    assert_ne!(state.epoch, before.epoch, "a new epoch began");
+    assert_eq!(state.stream(Stream::Service).backlog_records, 0);
+    assert_eq!(state.backlog(Stream::Service).0, 3, "what waits under the old epoch is told");
     let numbers: Vec<u64> = read.unwrap().iter().map(|stored| stored.range.first()).collect();
     assert_eq!(numbers, [0, 1, 2]);
     assert!(part.unwrap().is_some());

@@ -203,9 +203,17 @@ pub struct StreamStatus {
 }
 
 impl SpoolState {
-    /// One stream's status.
+    /// One stream's status, in the store's own epoch.
     pub fn stream(&self, stream: Stream) -> &StreamStatus {
         &self.streams[usize::from(stream.number()) - 1]
+    }
+
+    /// Records and bytes of a stream that wait for the hub, those of older epochs with them: what people are told. Without
+    /// them a card that was rolled back would say "nothing waits" over all that it had before.
+    pub fn backlog(&self, stream: Stream) -> (u64, u64) {
+        let older = self.previous.iter().map(|epoch| epoch.stream(stream));
+        let all = std::iter::once(self.stream(stream)).chain(older);
+        all.fold((0, 0), |(records, bytes), status| (records + status.backlog_records, bytes + status.backlog_bytes))
     }
 }
 

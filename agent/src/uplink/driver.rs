@@ -374,11 +374,12 @@ async fn until(deadline: Option<Moment>, now: Moment) {
 fn agent_state<B>(spool: &SpoolState, parts: &Parts<B>, online: bool) -> AgentState {
     let streams = Stream::ALL.into_iter().map(|stream| {
         let status = spool.stream(stream);
+        let (backlog_records, backlog_bytes) = spool.backlog(stream);
         StreamState {
             stream,
             next_seq: status.next_seq,
-            backlog_records: status.backlog_records,
-            backlog_bytes: status.backlog_bytes,
+            backlog_records,
+            backlog_bytes,
             limit_bytes: status.limit_bytes,
             lost_records: status.lost_records,
             oldest_uptime_ms: status.oldest_uptime_ms,

@@ -411,9 +411,10 @@ async fn status<S: Sink>(State(api): State<Arc<Api<S>>>, sent: Sent) -> Result<R
         .into_iter()
         .map(|stream| {
             let status = state.stream(stream);
+            let (backlog_records, backlog_bytes) = state.backlog(stream);
             let entry = json!({
-                "next_seq": status.next_seq, "backlog_records": status.backlog_records,
-                "backlog_bytes": status.backlog_bytes, "limit_bytes": status.limit_bytes,
+                "next_seq": status.next_seq, "backlog_records": backlog_records,
+                "backlog_bytes": backlog_bytes, "limit_bytes": status.limit_bytes,
                 "lost_records": status.lost_records,
             });
             (stream.name().to_owned(), entry)
