@@ -170,7 +170,8 @@ async fn order_board(board: Option<mpsc::Sender<BoardCommand>>, id: [u8; 16], of
     if board.try_send(BoardCommand { id, off_ms, reply }).is_err() {
         return failed("the board is busy");
     }
-    match tokio::time::timeout(left, answer).await {
+    // The time to live is for the beginning; the load's time off comes on top.
+    match tokio::time::timeout(left + Duration::from_millis(u64::from(off_ms)), answer).await {
         Ok(Ok(BoardAnswer { kept, result })) => Ended { id, kept, result },
         Ok(Err(_)) => failed("the board's task ended"),
         Err(_) => failed("expired before the board answered"),

@@ -72,9 +72,7 @@ pub struct Inputs {
 pub struct Outputs {
     /// The relay's coil has current: the load is off.
     pub relay_energised: bool,
-    /// Cut off the frame that is being sent: `send` is a gasp.
-    pub abort: bool,
-    /// A frame to send.
+    /// A frame to send. One that comes although the line is not free is a gasp, and cuts off the frame that is being sent.
     pub send: Option<FromBoard>,
     /// Write this to the journal and tell by [`Inputs::kept`]. No other comes before that.
     pub keep: Option<Kept>,
@@ -224,10 +222,9 @@ impl Node {
         }
         let keep = self.keep(now_ms);
         let sample = self.sampling.next_sample(now_ms, &self.kept.settings);
-        let (abort, send) = self.send(now_ms, inputs.line_free);
+        let send = self.send(now_ms, inputs.line_free);
         Outputs {
             relay_energised: self.relay.is_energised(),
-            abort,
             send,
             keep,
             sample,
@@ -346,17 +343,17 @@ impl Node {
     }
 
     #[inline(never)]
-    fn send(&mut self, now_ms: u64, line_free: bool) -> (bool, Option<FromBoard>) {
+    fn send(&mut self, now_ms: u64, line_free: bool) -> Option<FromBoard> {
         if let Some(gasp) = self.outbox.next_gasp(line_free) {
             if !line_free {
                 self.cut_off(now_ms);
             }
             self.sending = Sending::Unrepeated;
-            return (!line_free, Some(FromBoard::Gasp(gasp)));
+            return Some(FromBoard::Gasp(gasp));
         }
         // Until the boot's number is in the journal, two starts could number alike.
         if !line_free || self.journal.totals.is_none() {
-            return (false, None);
+            return None;
         }
         let next = match self.outbox.next(now_ms) {
             Some(Next::Hello) => Some((Sending::Hello, FromBoard::Hello(self.hello(now_ms)))),
@@ -364,9 +361,9 @@ impl Node {
             None if self.outbox.link() == Link::Linked => self.next_unnumbered(),
             None => None,
         };
-        let Some((sending, frame)) = next else { return (false, None) };
+        let (sending, frame) = next?;
         self.sending = sending;
-        (false, Some(frame))
+        Some(frame)
     }
 
     #[inline(never)]

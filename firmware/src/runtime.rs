@@ -43,9 +43,6 @@ pub trait Line {
     /// Take some of these bytes and return how many; 0 if there is no room. Room should be small (a FIFO's): it is what
     /// the dying gasp has to wait for.
     fn transmit(&mut self, bytes: &[u8]) -> usize;
-
-    /// Forget what was taken and is not on the wire yet, where hardware can.
-    fn abort(&mut self) {}
 }
 
 /// Supply and battery.
@@ -168,11 +165,6 @@ where
         // A pin of this chip that cannot be set cannot be helped; the next poll sets it again.
         let _ = self.parts.relay.set_state(outputs.relay_energised.into());
         let _ = self.parts.light.set_state(outputs.light.is_lit(now_ms).into());
-        if outputs.abort {
-            self.length = 0;
-            self.taken = 0;
-            self.parts.line.abort();
-        }
         if let Some(frame) = &outputs.send {
             self.start_frame(frame);
         } else if self.taken == self.length

@@ -70,8 +70,8 @@ impl Desk {
         self.commands.send((command, self.clock.now())).await.unwrap();
     }
 
-    async fn power_cycle(&self, id: u8, ttl_ms: u32) {
-        let command = Command { id: [id; 16], ttl_ms, action: Action::PowerCycle { off_ms: 5_000 } };
+    async fn power_cycle(&self, id: u8, ttl_ms: u32, off_ms: u32) {
+        let command = Command { id: [id; 16], ttl_ms, action: Action::PowerCycle { off_ms } };
         self.commands.send((command, self.clock.now())).await.unwrap();
     }
 
@@ -146,11 +146,11 @@ async fn a_command_that_a_restart_interrupted_is_answered_and_not_begun_again() 
 async fn a_power_cycle_goes_to_the_board_which_keeps_its_result_itself() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = desk(directory.path());
-    first.power_cycle(1, 60_000).await;
+    first.power_cycle(1, 60_000, 5_000).await;
     let order = first.board.recv().await.unwrap();
     assert_eq!((order.id, order.off_ms), ([1; 16], 5_000));
     order.reply.send(BoardAnswer { kept: true, result: Ok("done".to_string()) }).unwrap();
-    first.power_cycle(2, 60_000).await;
+    first.power_cycle(2, 60_000, 5_000).await;
     let order = first.board.recv().await.unwrap();
     order.reply.send(BoardAnswer { kept: false, result: Err("the board does not talk".to_string()) }).unwrap();
     assert_eq!(
@@ -158,7 +158,7 @@ async fn a_power_cycle_goes_to_the_board_which_keeps_its_result_itself() {
         [(2, false, "the board does not talk".to_string())],
         "the first is not told twice"
     );
-    first.power_cycle(3, 50).await;
+    first.power_cycle(3, 30, 20).await;
     let kept = first.board.recv().await.unwrap();
     assert_eq!(first.results(2).await[1], (3, false, "expired before the board answered".to_string()));
     drop(kept);
@@ -172,4 +172,15 @@ async fn a_power_cycle_goes_to_the_board_which_keeps_its_result_itself() {
 async fn a_power_cycle_without_a_board_is_refused() {
     let ended = order_board(None, [1; 16], 5_000, Duration::from_secs(1)).await;
     assert_eq!((ended.kept, ended.result), (false, Err("no board at this node".to_string())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_off_for_longer_than_its_time_to_live_is_not_given_up_while_it_is_done() {
+    let (board, mut orders) = mpsc::channel(1);
+    let (ttl, off_ms) = (Duration::from_secs(30), 60_000);
+    let ordered = tokio::spawn(order_board(Some(board), [1; 16], off_ms, ttl));
+    let order = orders.recv().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    order.reply.send(BoardAnswer { kept: true, result: Ok("done".to_string()) }).unwrap();
+    assert_eq!(ordered.await.unwrap().result, Ok("done".to_string()));
 }
