@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -111,6 +112,28 @@ impl Image {
     }
 }
 
+/// The firmware's file as it was read: when it was changed (seconds, nanoseconds) and its size. Nothing: not at all.
+pub(super) type Seen = Option<(i64, i64, u64)>;
+
+/// A file that was read, or what is wrong with it.
+pub(super) type Looked = (Seen, Result<Image, String>);
+
+/// Look at the firmware's file, and read it unless it is the same as before. A bad one is read each time: it may be mended
+/// in the same second. Blocking.
+pub(super) fn look(path: &Path, seen: Seen) -> Option<Looked> {
+    let stamp = match std::fs::metadata(path) {
+        Ok(meta) => (meta.mtime(), meta.mtime_nsec(), meta.size()),
+        Err(error) => return Some((None, Err(format!("{}: {error}", path.display())))),
+    };
+    if seen == Some(stamp) {
+        return None;
+    }
+    match Image::read(path) {
+        Ok(image) => Some((Some(stamp), Ok(image))),
+        Err(error) => Some((None, Err(format!("{}: {error}", path.display())))),
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -157,5 +180,20 @@ pub(super) mod tests {
         assert!(matches!(Image::parse(&file([0; 3], &[])), Err(ImageError::WrongSize(0))));
         assert!(matches!(Image::parse(&file([0; 3], &[0; 65_537])), Err(ImageError::WrongSize(65_537))));
         assert!(Image::parse(&file([0; 3], &[0; 65_536])).is_ok());
+    }
+
+    #[test]
+    fn the_firmwares_file_is_read_when_it_changes_and_a_bad_one_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pico.img");
+        assert!(matches!(look(&path, None), Some((None, Err(_)))), "not there");
+        std::fs::write(&path, file([0, 2, 0], &[1; 300])).unwrap();
+        let Some((seen @ Some(_), Ok(_))) = look(&path, None) else { panic!() };
+        assert!(look(&path, seen).is_none());
+        std::fs::write(&path, b"half").unwrap();
+        let Some((bad @ None, Err(_))) = look(&path, seen) else { panic!() };
+        assert!(look(&path, bad).is_some());
+        std::fs::write(&path, file([0, 3, 0], &[1; 301])).unwrap();
+        assert!(matches!(look(&path, seen), Some((Some(_), Ok(image))) if image.begin.version == [0, 3, 0]));
     }
 }

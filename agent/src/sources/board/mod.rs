@@ -2,7 +2,7 @@
 //!
 //! `session` is the core, `(now, event) -> actions`: it knows the order of things. This file turns its actions into
 //! bytes, appends and answers, and holds no decision but the order of what waits: a gasp first, numbered messages behind
-//! the events before them. `port` finds and opens the serial port, `keeper` makes durable, `known` is what is remembered
+//! the events before them. `port` finds and opens the serial port, `line` serves it, `keeper` makes durable, `known` is what is remembered
 //! over a restart, `image` is the firmware's file, `update` sends it, `conditions` decides which condition of the board is
 //! told when, `translate` and `measure` turn the board's words into the wire's, `describe` into people's.
 //!
@@ -12,7 +12,6 @@
 use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,8 +21,9 @@ use simpul_wire::board::{ENCODED_BYTES_MAX, FrameReader, ToBoard};
 use simpul_wire::reading::ReadingBlock;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::image::Image;
+use self::image::{Looked, Seen, look};
 use self::keeper::{KeepError, Keeper};
+use self::line::Found;
 use self::port::{Machine, Port};
 use self::session::{Action, Event, Keep, ORDERS_MAX, Said, Session};
 use self::status::BoardStatus;
@@ -37,6 +37,7 @@ pub mod describe;
 pub mod image;
 mod keeper;
 mod known;
+mod line;
 mod measure;
 pub mod monitor;
 pub mod port;
@@ -51,9 +52,6 @@ mod update_tests;
 
 /// Timers are looked at this often: half the shortest of them.
 const TICK: Duration = Duration::from_millis(250);
-
-/// The port is looked for this often while it is not there; a board that is plugged in is read within a second.
-const FIND: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(800));
 
 /// An event that could not be kept is tried again after so long.
 const SAY_AGAIN: Duration = Duration::from_secs(2);
@@ -115,34 +113,6 @@ pub struct Parts<S> {
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// The firmware's file as it was read: when it was changed (seconds, nanoseconds) and its size. Nothing: not at all.
-type Seen = Option<(i64, i64, u64)>;
-
-/// A file that was read, or what is wrong with it.
-type Looked = (Seen, Result<Image, String>);
-
-/// Look at the firmware's file, and read it unless it is the same as before. A bad one is read each time: it may be mended
-/// in the same second. Blocking.
-fn look(path: &std::path::Path, seen: Seen) -> Option<Looked> {
-    let stamp = match std::fs::metadata(path) {
-        Ok(meta) => (meta.mtime(), meta.mtime_nsec(), meta.size()),
-        Err(error) => return Some((None, Err(format!("{}: {error}", path.display())))),
-    };
-    if seen == Some(stamp) {
-        return None;
-    }
-    match Image::read(path) {
-        Ok(image) => Some((Some(stamp), Ok(image))),
-        Err(error) => Some((None, Err(format!("{}: {error}", path.display())))),
-    }
-}
-
-/// The result of looking for the port.
-struct Found {
-    boot_loader: bool,
-    port: Result<(Port, String), String>,
-}
 
 /// Serve the board until `shutdown` becomes true; then what is under way is finished and the open minute is appended.
 ///
@@ -407,92 +377,6 @@ impl<S: Sink> Task<S> {
         self.status.send_replace(shown);
     }
 
-    fn read(&mut self, read: io::Result<&[u8]>) {
-        match read {
-            Ok([]) => self.lose("the port is gone".to_owned()),
-            Ok(bytes) => {
-                // Only now: a port that opens and is gone at once must not be opened without a pause.
-                self.find_pause = Duration::ZERO;
-                let mut reader = std::mem::take(&mut self.reader);
-                for byte in bytes {
-                    if let Some(frame) = reader.push(*byte) {
-                        self.handle(Event::Frame(frame));
-                    }
-                }
-                // A frame may have been why the port was closed.
-                if self.port.is_some() {
-                    self.reader = reader;
-                }
-            }
-            Err(error) => self.lose(error.to_string()),
-        }
-    }
-
-    fn written(&mut self, written: io::Result<usize>) {
-        match written {
-            Ok(length) => {
-                self.out.drain(..length.min(self.out.len()));
-                self.stuck_since = (!self.out.is_empty()).then(|| self.clock.now());
-            }
-            Err(error) => self.lose(error.to_string()),
-        }
-    }
-
-    /// The port is gone.
-    fn lose(&mut self, why: String) {
-        self.close();
-        self.handle(Event::Closed { why });
-    }
-
-    /// Let go of the port and look for it again.
-    fn close(&mut self) {
-        self.port = None;
-        self.reader.reset();
-        self.out.clear();
-        self.stuck_since = None;
-        self.find();
-    }
-
-    fn find(&mut self) {
-        let (search, pause) = (self.search.clone(), self.find_pause);
-        self.find_pause = (pause * 2).clamp(FIND.0, FIND.1);
-        self.finding = Some(Box::pin(async move {
-            tokio::time::sleep(pause).await;
-            let looked = tokio::task::spawn_blocking(move || {
-                let (port, machine) = search;
-                let boot_loader = machine.boot_loader();
-                let path = machine.find(&port).ok_or_else(|| match port {
-                    BoardPort::Auto => "no USB serial device of 2e8a (Raspberry Pi)".to_owned(),
-                    BoardPort::Path(path) => format!("{} is not there", path.display()),
-                });
-                (boot_loader, path)
-            });
-            let Ok((boot_loader, path)) = looked.await else {
-                return Found { boot_loader: false, port: Err("the search was broken off".to_owned()) };
-            };
-            let open = |path: std::path::PathBuf| match Port::open(&path) {
-                Ok(port) => Ok((port, path.display().to_string())),
-                Err(error) => Err(format!("{}: {error}{}", path.display(), hint(&error))),
-            };
-            Found { boot_loader, port: path.and_then(open) }
-        }));
-    }
-
-    fn found(&mut self, found: Found) {
-        self.handle(Event::BootLoader(found.boot_loader));
-        match found.port {
-            Ok((port, path)) => {
-                tracing::info!(port = path, "the board's port is open");
-                self.port = Some(port);
-                self.handle(Event::Opened { port: path });
-            }
-            Err(why) => {
-                self.handle(Event::Closed { why });
-                self.find();
-            }
-        }
-    }
-
     /// Finish what is under way; whatever is not is the board's to send again.
     async fn finish(mut self) {
         // Together: one may hold what another waits for. What is kept here is not acknowledged; the next run knows it.
@@ -519,15 +403,6 @@ impl<S: Sink> Task<S> {
             let stored = self.keeper.readings(block).await;
             self.stored(stored);
         }
-    }
-}
-
-/// What a technician does about a port that cannot be opened.
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "; add the agent's user to the group dialout",
-        io::ErrorKind::ResourceBusy => "; close it there",
-        _ => "",
     }
 }
 
@@ -562,25 +437,5 @@ async fn rest<T>(work: Option<Work<T>>) -> Option<T> {
     match work {
         Some(running) => Some(running.await),
         None => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_firmwares_file_is_read_when_it_changes_and_a_bad_one_each_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pico.img");
-        assert!(matches!(look(&path, None), Some((None, Err(_)))), "not there");
-        std::fs::write(&path, image::tests::file([0, 2, 0], &[1; 300])).unwrap();
-        let Some((seen @ Some(_), Ok(_))) = look(&path, None) else { panic!() };
-        assert!(look(&path, seen).is_none());
-        std::fs::write(&path, b"half").unwrap();
-        let Some((bad @ None, Err(_))) = look(&path, seen) else { panic!() };
-        assert!(look(&path, bad).is_some());
-        std::fs::write(&path, image::tests::file([0, 3, 0], &[1; 301])).unwrap();
-        assert!(matches!(look(&path, seen), Some((Some(_), Ok(image))) if image.begin.version == [0, 3, 0]));
     }
 }
