@@ -1,5 +1,6 @@
 //! The agent's footprint under the load that it is budgeted for: 10 readings/s, 1,000 service records a day, one masked
-//! 1080p picture a minute, for ten minutes, as the static binary that ships. Its spool lies on an ext4 of its own in a
+//! 1080p picture a minute, for ten minutes, as the static binary that ships; beside it an I/O board (the real firmware in
+//! QEMU) whose button is pressed as often, with a module in its cage. Its spool lies on an ext4 of its own in a
 //! loop device, so that the kernel's counter tells what was written to the card. The memory's peak is the kernel's
 //! high-water mark of resident memory, which the proportional one cannot exceed.
 //!
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use simpul_testkit::board::EmulatedBoard;
 use simpul_testkit::camera::Camera;
 use simpul_testkit::hub::Hub;
 use simpul_testkit::loop_disk::LoopDisk;
@@ -20,13 +22,15 @@ use simpul_testkit::process::target_directory;
 use simpul_testkit::report::Report;
 use simpul_testkit::scene::Scene;
 use simpul_testkit::visitors::{Desk, Ledger};
-use simpul_tests::district::{VILLAGES, place};
+use simpul_tests::district::{VILLAGES, board_settings, place, start_board};
 
 /// The load: 10 readings/s, in calls of 10 s.
 const READINGS_PER_CALL: usize = 100;
 const CALL_EVERY: Duration = Duration::from_secs(10);
 /// 1,000 a day.
 const SERVICE_EVERY: Duration = Duration::from_millis(86_400);
+/// A press as people do it: 60 to 150 ms.
+const HOLD: Duration = Duration::from_millis(60);
 const CARD_MEBIBYTES: u64 = 256;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
@@ -54,6 +58,7 @@ async fn run(duration: Duration) -> Result<()> {
     hub.start().await?;
     let scene = Scene { width: 1920, height: 1080, title: "DESA PATEGALAN".to_owned(), seed: 1 };
     let camera = Camera::start(scene, CAMERA_USER, CAMERA_PASSWORD).await?;
+    let board = start_board(folder.path()).await?;
     let settings = NodeSettings {
         state_interval: "30 s",
         reconnect_max: "5 s",
@@ -61,7 +66,7 @@ async fn run(duration: Duration) -> Result<()> {
         camera_heartbeat: "60 s",
         camera_more: "masks = [{ x = 0, y = 0, width = 300, height = 200 }]\nmask_resolution = \"1920x1080\"\n"
             .to_owned(),
-        more: String::new(),
+        more: board_settings(&board),
         ..NodeSettings::default()
     };
     let mut node =
@@ -77,7 +82,7 @@ async fn run(duration: Duration) -> Result<()> {
     let written_before = card.written_bytes()?;
     let samples = {
         let load = async {
-            let outcome = tokio::time::timeout(duration, load(&node)).await;
+            let outcome = tokio::time::timeout(duration, load(&node, &board)).await;
             // The load ends only by its time, or by an error.
             outcome.unwrap_or(Ok(()))
         };
@@ -101,6 +106,8 @@ async fn run(duration: Duration) -> Result<()> {
     let written = card.written_bytes()?.saturating_sub(written_before);
     let (snapshots, _) = hub.rows("/api/v1/snapshots", None).await?;
     let image_bytes: u64 = image_bytes(&hub, &snapshots).await?;
+    let seen = hub.node(node.id()).await?.context("the hub shows the node")?;
+    anyhow::ensure!(seen["board"]["condition"] == "good", "the board was not at work: {}", seen["board"]);
 
     let days = duration.as_secs_f64() / 86_400.0;
     let n = samples.len() as u64;
@@ -127,8 +134,8 @@ async fn image_bytes(hub: &Hub, snapshots: &[serde_json::Value]) -> Result<u64> 
     Ok(bytes)
 }
 
-/// The load, for ever: readings and service records at their rates; the camera runs by itself.
-async fn load(node: &Node) -> Result<()> {
+/// The load, for ever: readings, service records and presses at their rates; the camera runs by itself.
+async fn load(node: &Node, board: &EmulatedBoard) -> Result<()> {
     let ledger = Ledger::default();
     let desk = Desk::new(node, "footprint", &ledger)?;
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
@@ -152,6 +159,7 @@ async fn load(node: &Node) -> Result<()> {
         loop {
             ticks.tick().await;
             desk.count("ktp", 1).await?;
+            board.press(0, HOLD).await?;
         }
     };
     let (readings, services): (Result<()>, Result<()>) = tokio::join!(readings, services);

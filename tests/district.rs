@@ -161,14 +161,17 @@ impl District {
 }
 
 /// A board with a module in its cage, everything of it in `folder`.
-async fn start_board(folder: &Path) -> anyhow::Result<EmulatedBoard> {
+///
+/// # Errors
+/// When QEMU or the firmware's image is missing, or the board does not start.
+pub async fn start_board(folder: &Path) -> anyhow::Result<EmulatedBoard> {
     let module = Some(Module::gpon(LIGHT_DBM));
     let (directory, sockets) = (folder.join("board"), Some(folder.to_owned()));
     EmulatedBoard::start(Options { directory, serial: *b"SIMULASI", module, sockets }).await.context("the board")
 }
 
 /// What an agent's configuration says of that board.
-fn board_settings(board: &EmulatedBoard) -> String {
+pub fn board_settings(board: &EmulatedBoard) -> String {
     let mut text =
         format!("\n[board]\nport = \"{}\"\ncages = [0]\nrelay = true\nsimulated = true\n", board.tty().display());
     for (button, service) in BUTTONS {
