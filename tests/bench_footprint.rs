@@ -1,6 +1,6 @@
 //! The agent's footprint under the load that it is budgeted for: 10 readings/s, 1,000 service records a day, one masked
 //! 1080p picture a minute, for ten minutes, as the static binary that ships; beside it an I/O board (the real firmware in
-//! QEMU) whose button is pressed as often, with a module in its cage. Its spool lies on an ext4 of its own in a
+//! QEMU) that makes every second of the service records, with a module in its cage. Its spool lies on an ext4 of its own in a
 //! loop device, so that the kernel's counter tells what was written to the card. The memory's peak is the kernel's
 //! high-water mark of resident memory, which the proportional one cannot exceed.
 //!
@@ -159,6 +159,7 @@ async fn load(node: &Node, board: &EmulatedBoard) -> Result<()> {
         loop {
             ticks.tick().await;
             desk.count("ktp", 1).await?;
+            ticks.tick().await;
             board.press(0, HOLD).await?;
         }
     };

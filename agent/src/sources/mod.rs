@@ -1,11 +1,14 @@
 //! Where records come from; each source yields records to the spool through [`Sink`] and knows nothing else of it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use simpul_wire::Label;
 use tokio::sync::{oneshot, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolState};
+use crate::stamper::Stamper;
 
 pub mod board;
 pub mod camera;
@@ -51,6 +54,20 @@ pub enum CameraAction {
     SnapshotNow,
     /// Someone looked: the view is right, masks apply as configured.
     ConfirmView,
+}
+
+/// So long after a moment of the uptime its timers fire: a stamp is cut to whole milliseconds, a timer rounds them up.
+const AFTER: Duration = Duration::from_millis(5);
+
+/// Ticks each `period`, just after the whole periods of the uptime: sources that look at their open minute by them find it
+/// over at the same moment, and the spool commits their blocks together.
+fn ticks(stamper: &Stamper, period: Duration) -> Interval {
+    let period_ms = period.as_millis().max(1) as u64;
+    let into_ms = stamper.now().uptime_ms % period_ms;
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks.reset_after(Duration::from_millis(period_ms - into_ms) + AFTER);
+    ticks
 }
 
 /// Resolves when `shutdown` becomes true, or when nobody is left who could say so.

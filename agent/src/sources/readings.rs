@@ -2,13 +2,14 @@
 //! caller's.
 //!
 //! A block lies within one boot and has no clock step in it, because its points are dated by its base stamp alone. A
-//! power cut costs the open minute, which the room shows as a gap.
+//! power cut costs the open minute, which the room shows as a gap. Minutes are those of the uptime, so that all sources
+//! of a node close theirs at once and the spool commits them together: apart, they wear the card three times as much.
 
 use simpul_wire::limits::SERIES_MAX;
 use simpul_wire::reading::{Point, ReadingBlock, Series, Value};
 use simpul_wire::{Label, Stamp, Unit};
 
-/// A block covers so long: the bound on what a power cut costs.
+/// A block covers at most so long: the bound on what a power cut costs.
 pub const BLOCK_MS: u64 = 60_000;
 
 /// Most readings in a block, above the 600 a minute that the load budget has. With [`SERIES_MAX`] long names the block
@@ -61,8 +62,7 @@ impl Accumulator {
 
     /// The block, if its minute is over.
     pub fn due(&mut self, now_uptime_ms: u64) -> Option<ReadingBlock> {
-        let open = self.open.as_ref()?;
-        if now_uptime_ms.saturating_sub(open.base.uptime_ms) < BLOCK_MS {
+        if now_uptime_ms < self.due_at_ms()? {
             return None;
         }
         self.open.take()
@@ -70,7 +70,7 @@ impl Accumulator {
 
     /// Uptime at which [`Accumulator::due`] has a block.
     pub fn due_at_ms(&self) -> Option<u64> {
-        self.open.as_ref().map(|open| open.base.uptime_ms.saturating_add(BLOCK_MS))
+        self.open.as_ref().map(|open| (minute(open.base) + 1).saturating_mul(BLOCK_MS))
     }
 
     /// Whatever is open: before a stop in order.
@@ -88,7 +88,12 @@ fn has_room(open: &ReadingBlock, sample: &Sample) -> bool {
         && (open.series.len() < SERIES_MAX || open.series.iter().any(|series| is_of(series, sample)))
 }
 
-/// Whether a stamp can be dated by a base: same boot, within its minute, no clock step in between.
+/// The minute of the uptime that a stamp is in.
+fn minute(stamp: Stamp) -> u64 {
+    stamp.uptime_ms / BLOCK_MS
+}
+
+/// Whether a stamp can be dated by a base: same boot, in its minute, no clock step in between.
 fn belongs(base: Stamp, at: Stamp) -> bool {
     let Some(passed_ms) = at.uptime_ms.checked_sub(base.uptime_ms) else { return false };
     let same_clock = match (base.wall_ms, at.wall_ms) {
@@ -96,7 +101,7 @@ fn belongs(base: Stamp, at: Stamp) -> bool {
         (None, None) => true,
         _ => false,
     };
-    base.boot == at.boot && passed_ms < BLOCK_MS && same_clock
+    base.boot == at.boot && minute(base) == minute(at) && same_clock
 }
 
 #[cfg(test)]
@@ -119,13 +124,25 @@ mod tests {
             let at = stamp(1, 5_000 + second * 10_000, Some(1_000_000 + second as i64 * 10_000));
             assert!(readings.add(at, [sample("a", second as f64), sample("b", 0.5)]).is_empty());
         }
-        assert_eq!(readings.due_at_ms(), Some(65_000));
-        assert_eq!(readings.due(64_999), None);
-        let block = readings.due(65_000).unwrap();
+        assert_eq!(readings.due_at_ms(), Some(60_000));
+        assert_eq!(readings.due(59_999), None);
+        let block = readings.due(60_000).unwrap();
         assert_eq!((block.base.uptime_ms, block.count(), block.series.len()), (5_000, 12, 2));
         assert_eq!(block.series[0].points[5], Point { uptime_ms: 55_000, value: Value::Number(5.0) });
         assert_eq!(readings.due_at_ms(), None);
         assert_eq!(ReadingBlock::from_slice(&block.to_vec()).unwrap(), block);
+    }
+
+    #[test]
+    fn sources_that_began_at_different_moments_close_at_the_same_one() {
+        let due_at_ms = |began_ms| {
+            let mut readings = Accumulator::default();
+            readings.add(stamp(1, began_ms, None), [sample("a", 1.0)]);
+            readings.due_at_ms()
+        };
+        for began_ms in [120_000, 121_500, 179_999] {
+            assert_eq!(due_at_ms(began_ms), Some(180_000), "began at {began_ms} ms");
+        }
     }
 
     #[test]
@@ -138,7 +155,8 @@ mod tests {
             (stamp(1, 2_000, None), true),
             (stamp(2, 2_000, Some(2_000)), true),
             (stamp(1, 500, Some(500)), true),
-            (stamp(1, 61_000, Some(61_000)), true),
+            (stamp(1, 59_999, Some(59_999)), false),
+            (stamp(1, 60_000, Some(60_000)), true),
         ] {
             let mut readings = Accumulator::default();
             readings.add(stamp(1, 1_000, Some(1_000)), [sample("a", 1.0)]);

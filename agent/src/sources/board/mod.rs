@@ -159,8 +159,7 @@ pub async fn run<S: Sink>(parts: Parts<S>, mut shutdown: watch::Receiver<bool>) 
         events_lost: 0,
     };
     board.find();
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = super::ticks(&board.stamper, TICK);
     let mut bytes = [0; READ_BYTES];
     loop {
         board.begin();

@@ -68,7 +68,7 @@ pub async fn run<S: Sink>(
     loop {
         let now = clock.now();
         let due_ms = host.readings.due_at_ms().map(|due| due.saturating_sub(host.stamper.now().uptime_ms));
-        let wait = next.since(now).min(due_ms.map_or(Duration::MAX, Duration::from_millis));
+        let wait = next.since(now).min(due_ms.map_or(Duration::MAX, |due| Duration::from_millis(due) + super::AFTER));
         tokio::select! {
             () = told(&mut shutdown) => break,
             () = tokio::time::sleep(wait) => {}

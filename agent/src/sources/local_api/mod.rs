@@ -223,9 +223,7 @@ impl<S: Sink> Api<S> {
 
     /// Close each minute when it is over, and the last one at the stop.
     async fn close_minutes(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
-        // Often enough that a minute is at most a second late.
-        let mut tick = tokio::time::interval(std::time::Duration::from_secs(1));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = super::ticks(&self.stamper, std::time::Duration::from_secs(1));
         loop {
             let stop = tokio::select! {
                 _ = tick.tick() => false,
