@@ -10,7 +10,7 @@ use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use simpul_clock::Clock;
-use simpul_words::{Bundle as Said, Help, Language, Words};
+use simpul_words::{Bundle, Help, Language, Words};
 
 use crate::exit::Exit;
 use crate::{batch, bundle, card, label};
@@ -262,9 +262,9 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
                 Some(("check", matches)) => bundle::Bundle::read(&path(matches, "bundle").ok_or(Exit::Usage)?)?,
                 _ => return Err(Exit::Usage),
             };
-            let unknown = Said::MachineUnknown.text(language);
+            let unknown = Bundle::MachineUnknown.text(language);
             let machine = bundle::machine_of(&checked.agent_name, &checked.agent).unwrap_or(&unknown);
-            let said = Said::Whole {
+            let said = Bundle::Whole {
                 node: &checked.manifest.node,
                 village: &checked.manifest.village,
                 agent: &checked.agent_name,

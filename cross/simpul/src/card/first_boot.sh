@@ -3,7 +3,7 @@
 # partition. It may be run again at any point: a power cut in the middle costs another start, nothing else.
 #
 # Called by the kernel command line (systemd.run) or by cloud-init (vendor-data). Ends with 0 in every case: a card whose
-# agent cannot be installed still boots, and simpul/first-boot.log on the boot partition says why.
+# agent cannot be installed still boots, and simpul-first-boot.log on the boot partition says why.
 set -u
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
 
@@ -15,15 +15,14 @@ ROOT="${SIMPUL_ROOT:-}"
 
 boot=
 for place in "$ROOT/boot/firmware" "$ROOT/boot" "$ROOT/boot/efi"; do
-    if [ -f "$place/simpul/first-boot.sh" ]; then boot=$place; break; fi
+    if [ -f "$place/simpul-first-boot.sh" ]; then boot=$place; break; fi
 done
 if [ -z "$boot" ] && [ -e "/dev/disk/by-uuid/$VOLUME" ]; then
     mkdir -p /run/simpul-boot && mount "/dev/disk/by-uuid/$VOLUME" /run/simpul-boot && boot=/run/simpul-boot
 fi
 [ -n "$boot" ] || { echo "simpul: the boot partition was not found" >&2; exit 0; }
-files=$boot/simpul
 
-say() { echo "simpul: $*"; echo "$*" >> "$files/first-boot.log"; }
+say() { echo "simpul: $*"; echo "$*" >> "$boot/simpul-first-boot.log"; }
 
 finish() { # the hook goes first: whatever happens after, the next start is an ordinary one
     if [ -n "$HOOK" ] && [ -f "$boot/cmdline.txt" ]; then
@@ -32,9 +31,9 @@ finish() { # the hook goes first: whatever happens after, the next start is an o
     sync
 }
 
-tries=$(cat "$files/tries" 2>/dev/null || echo 0)
+tries=$(cat "$boot/simpul-tries" 2>/dev/null || echo 0)
 tries=$((tries + 1))
-echo "$tries" > "$files/tries"
+echo "$tries" > "$boot/simpul-tries"
 fail() {
     say "failed (try $tries of 3): $*"
     if [ "$tries" -ge 3 ]; then say "given up; install by hand"; finish; fi
@@ -43,29 +42,29 @@ fail() {
 }
 
 say "installing node $NODE"
-(cd "$files" && sha256sum -c SHA256SUMS > /dev/null) || fail "a file on the boot partition is damaged"
+(cd "$boot" && sha256sum -c simpul-sha256sums > /dev/null) || fail "a file on the boot partition is damaged"
 
 case $AGENT in
 *.deb)
-    dpkg --root="${ROOT:-/}" -i "$files/$AGENT" >> "$files/first-boot.log" 2>&1 || fail "the package was refused"
+    dpkg --root="${ROOT:-/}" --force-confold -i "$boot/$AGENT" >> "$boot/simpul-first-boot.log" 2>&1 || fail "the package was refused"
     ;;
 *)
     mkdir -p "$ROOT/usr/bin" "$ROOT/etc/systemd/system" || fail "the system cannot be written"
-    cp "$files/$AGENT" "$ROOT/usr/bin/simpul-agent.new" && chmod 755 "$ROOT/usr/bin/simpul-agent.new" \
+    cp "$boot/$AGENT" "$ROOT/usr/bin/simpul-agent.new" && chmod 755 "$ROOT/usr/bin/simpul-agent.new" \
         && mv "$ROOT/usr/bin/simpul-agent.new" "$ROOT/usr/bin/simpul-agent" || fail "the agent cannot be copied"
     if ! id simpul > /dev/null 2>&1 && [ -z "$ROOT" ]; then
         useradd --system --home-dir /var/lib/simpul --shell /usr/sbin/nologin simpul || fail "no user for the agent"
     fi
-    cp "$files/simpul-agent.service" "$ROOT/etc/systemd/system/simpul-agent.service" || fail "the unit cannot be copied"
+    cp "$boot/simpul-agent.service" "$ROOT/etc/systemd/system/simpul-agent.service" || fail "the unit cannot be copied"
     ;;
 esac
 
 mkdir -p "$ROOT/etc/simpul" || fail "the system cannot be written"
 umask 077
-cp "$files/agent.toml" "$ROOT/etc/simpul/agent.toml.new" && mv "$ROOT/etc/simpul/agent.toml.new" "$ROOT/etc/simpul/agent.toml" \
+cp "$boot/simpul-agent.toml" "$ROOT/etc/simpul/agent.toml.new" && mv "$ROOT/etc/simpul/agent.toml.new" "$ROOT/etc/simpul/agent.toml" \
     || fail "the configuration cannot be copied"
-if [ -f "$files/enrolment.token" ]; then
-    cp "$files/enrolment.token" "$ROOT/etc/simpul/enrolment.token.new" \
+if [ -f "$boot/simpul-enrolment.token" ]; then
+    cp "$boot/simpul-enrolment.token" "$ROOT/etc/simpul/enrolment.token.new" \
         && mv "$ROOT/etc/simpul/enrolment.token.new" "$ROOT/etc/simpul/enrolment.token" || fail "the token cannot be copied"
 elif [ ! -f "$ROOT/etc/simpul/enrolment.token" ]; then
     fail "the enrolment token is gone"
@@ -76,14 +75,14 @@ fi
 sync
 
 if [ -z "$ROOT" ]; then
-    systemctl enable simpul-agent.service >> "$files/first-boot.log" 2>&1 || fail "the service was not enabled"
+    systemctl enable simpul-agent.service >> "$boot/simpul-first-boot.log" 2>&1 || fail "the service was not enabled"
 fi
 
 # The secrets first: cut off here, the next start finds the token where it belongs and goes on.
-rm -f "$files/enrolment.token"
+rm -f "$boot/simpul-enrolment.token"
 sync
 finish
-rm -f "$files/agent.toml" "$files/$AGENT" "$files/tries"
+rm -f "$boot/simpul-agent.toml" "$boot/$AGENT" "$boot/simpul-tries"
 say "done"
 sync
 # Under cloud-init the system is up and stays up; under systemd.run it starts again by itself.

@@ -20,6 +20,8 @@ pub mod partitions;
 pub mod problem;
 pub mod target;
 pub mod write;
+#[cfg(test)]
+mod write_tests;
 
 use std::path::PathBuf;
 

@@ -22,7 +22,8 @@ use crate::bundle::{self, Bundle};
 
 const SCRIPT: &str = include_str!("first_boot.sh");
 const UNIT: &[u8] = include_bytes!("simpul-agent.service");
-const FOLDER: &str = "simpul";
+/// All in the root, each name beginning so: the folders that `fatfs` 0.3 makes are ones that fsck.vfat mends.
+const PREFIX: &str = "simpul-";
 /// A boot partition's text files are a few kB; a larger one is none.
 const TEXT_BYTES_MAX: u64 = 64 << 10;
 /// Raspberry Pi OS moved its boot partition to /boot/firmware with bookworm, first published on this day.
@@ -54,7 +55,7 @@ impl Mechanism {
         match self {
             Mechanism::CloudInit => String::new(),
             Mechanism::CommandLine { mounted_at } => format!(
-                "systemd.run={mounted_at}/{FOLDER}/first-boot.sh systemd.run_success_action=reboot \
+                "systemd.run={mounted_at}/{PREFIX}first-boot.sh systemd.run_success_action=reboot \
                  systemd.unit=kernel-command-line.target"
             ),
         }
@@ -92,7 +93,7 @@ pub fn install(blocks: &mut BlockCache<'_>, found: &[Partition], bundle: &Bundle
 }
 
 struct NewFile {
-    path: String,
+    name: String,
     bytes: Vec<u8>,
 }
 
@@ -152,27 +153,23 @@ fn files(
     bundle: &Bundle,
     volume: u32,
 ) -> Result<Vec<NewFile>, Problem> {
-    let agent = if bundle::is_package(&bundle.agent) { bundle.agent_name.as_str() } else { "simpul-agent" };
+    let is_package = bundle::is_package(&bundle.agent);
+    let agent = if is_package { "agent.deb" } else { "agent" };
     let script = SCRIPT
         .replace("@NODE@", &bundle.manifest.node)
         .replace("@VOLUME@", &format!("{:04X}-{:04X}", volume >> 16, volume & 0xFFFF))
-        .replace("@AGENT@", agent)
+        .replace("@AGENT@", &format!("{PREFIX}{agent}"))
         .replace("@HOOK@", &mechanism.hook());
-    let in_folder = |name: &str, bytes: &[u8]| NewFile { path: format!("{FOLDER}/{name}"), bytes: bytes.to_vec() };
-    let mut files = vec![in_folder(agent, &bundle.agent), in_folder("agent.toml", &bundle.config)];
-    if !bundle::is_package(&bundle.agent) {
-        files.push(in_folder("simpul-agent.service", UNIT));
+    let new = |name: &str, bytes: &[u8]| NewFile { name: format!("{PREFIX}{name}"), bytes: bytes.to_vec() };
+    let mut files = vec![new(agent, &bundle.agent), new("agent.toml", &bundle.config)];
+    if !is_package {
+        files.push(new("agent.service", UNIT));
     }
-    let sums: String = files
-        .iter()
-        .map(|file| {
-            let name = file.path.rsplit('/').next().unwrap_or_default();
-            format!("{}  {name}\n", hex::encode(Sha256::digest(&file.bytes)))
-        })
-        .collect();
-    files.push(in_folder("SHA256SUMS", sums.as_bytes()));
-    files.push(in_folder("enrolment.token", &[bundle.token.trim_ascii(), b"\n"].concat()));
-    files.push(in_folder("first-boot.sh", script.as_bytes()));
+    let sums: String =
+        files.iter().map(|file| format!("{}  {}\n", hex::encode(Sha256::digest(&file.bytes)), file.name)).collect();
+    files.push(new("sha256sums", sums.as_bytes()));
+    files.push(new("enrolment.token", &[bundle.token.trim_ascii(), b"\n"].concat()));
+    files.push(new("first-boot.sh", script.as_bytes()));
     // The hook comes last: a partition that is torn before it boots as the image alone would.
     match mechanism {
         Mechanism::CloudInit => {
@@ -183,13 +180,13 @@ fn files(
             let missing = |name: &str| !names.iter().any(|found| found.eq_ignore_ascii_case(name));
             // NoCloud takes neither without the other.
             if missing("user-data") {
-                files.push(NewFile { path: "user-data".into(), bytes: b"#cloud-config\n".to_vec() });
+                files.push(NewFile { name: "user-data".into(), bytes: b"#cloud-config\n".to_vec() });
             }
             if missing("meta-data") {
                 let meta = format!("instance-id: simpul-{}\n", bundle.manifest.node);
-                files.push(NewFile { path: "meta-data".into(), bytes: meta.into_bytes() });
+                files.push(NewFile { name: "meta-data".into(), bytes: meta.into_bytes() });
             }
-            files.push(NewFile { path: "vendor-data".into(), bytes: script.into_bytes() });
+            files.push(NewFile { name: "vendor-data".into(), bytes: script.into_bytes() });
         }
         Mechanism::CommandLine { .. } => {
             let old = text(root, "cmdline.txt").map_err(broken)?.unwrap_or_default();
@@ -199,7 +196,7 @@ fn files(
                 return Err(Problem::ForeignFirstBoot { file: "cmdline.txt".into() });
             }
             let bytes = format!("{line} {}\n", mechanism.hook()).into_bytes();
-            files.push(NewFile { path: "cmdline.txt".into(), bytes });
+            files.push(NewFile { name: "cmdline.txt".into(), bytes });
         }
     }
     Ok(files)
@@ -213,9 +210,9 @@ fn check_room(system: &FileSystem<Slice<'_, '_>>, root: &Folder<'_, '_, '_>, fil
     let stats = system.stats().map_err(broken)?;
     let cluster = u64::from(stats.cluster_size());
     let free_bytes = u64::from(stats.free_clusters()) * cluster;
-    let mut needed_bytes = 2 * cluster; // the folder, and the root growing
+    let mut needed_bytes = cluster; // the root growing
     for file in files {
-        let old = root.open_file(&file.path).and_then(|mut old| old.seek(io::SeekFrom::End(0))).unwrap_or(0);
+        let old = root.open_file(&file.name).and_then(|mut old| old.seek(io::SeekFrom::End(0))).unwrap_or(0);
         let new = (file.bytes.len() as u64).next_multiple_of(cluster);
         needed_bytes += new.saturating_sub(old / cluster * cluster);
     }
@@ -226,10 +223,7 @@ fn check_room(system: &FileSystem<Slice<'_, '_>>, root: &Folder<'_, '_, '_>, fil
 }
 
 fn put(root: &Folder<'_, '_, '_>, file: &NewFile) -> io::Result<()> {
-    if let Some((folder, _)) = file.path.split_once('/') {
-        root.create_dir(folder)?;
-    }
-    let mut on_card = root.create_file(&file.path)?;
+    let mut on_card = root.create_file(&file.name)?;
     on_card.truncate()?;
     on_card.write_all(&file.bytes)?;
     on_card.flush()
@@ -241,7 +235,7 @@ fn verify(blocks: &mut BlockCache<'_>, partition: Partition, files: &[NewFile]) 
     let root = system.root_dir();
     for file in files {
         let mut back = Vec::new();
-        root.open_file(&file.path)
+        root.open_file(&file.name)
             .and_then(|on_card| on_card.take(file.bytes.len() as u64 + 1).read_to_end(&mut back))
             .map_err(broken)?;
         if back != file.bytes {

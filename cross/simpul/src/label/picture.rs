@@ -2,7 +2,7 @@
 
 use std::io;
 
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster};
+use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use super::{Face, HEIGHT_MM, WIDTH_MM};
 
@@ -10,7 +10,7 @@ const DOTS_PER_MM: f32 = 300.0 / 25.4;
 const MARGIN_MM: f32 = 4.0;
 const QR_MM: f32 = 27.0;
 /// A letter's width in parts of its height, in the one font there is.
-const LETTER_WIDTH: f32 = 18.0 / 32.0;
+const LETTER_WIDTH: f32 = get_raster_width(FontWeight::Bold, RasterHeight::Size32) as f32 / 32.0;
 
 struct Canvas {
     wide: usize,
@@ -26,10 +26,10 @@ pub fn draw(face: &Face) -> io::Result<Vec<u8>> {
     let (text_x, middle) = (canvas.code(face), high as f32 / 2.0);
     let room = wide as f32 - text_x - MARGIN_MM * DOTS_PER_MM;
     let fit = |text: &str, size_mm: f32| (room / LETTER_WIDTH / text.chars().count() as f32).min(size_mm * DOTS_PER_MM);
-    let size = face.village.iter().map(|line| fit(line, 5.6)).fold(f32::MAX, f32::min);
-    let node_size = fit(&face.node, 4.2);
+    let size = face.village.iter().map(|line| fit(line, 6.2)).fold(f32::MAX, f32::min);
+    let node_size = fit(&face.node, 5.0);
     let gap = 0.8 * DOTS_PER_MM;
-    let serial_size = face.serial.as_ref().map(|serial| fit(serial, 3.4));
+    let serial_size = face.serial.as_ref().map(|serial| fit(serial, 4.0));
     let height = face.village.len() as f32 * size + gap + node_size + serial_size.map_or(0.0, |size| size + gap);
     let mut y = middle - height / 2.0;
     for line in &face.village {

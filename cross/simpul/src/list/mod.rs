@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_wrong_line_is_named() {
         let problem = |text: &str| parse(text, "a.csv").expect_err("refused").to_string();
-        assert!(problem(&format!("{GOOD}35.12.07.2003-01,Lain,\n")).contains("line 4"));
+        assert!(problem(&format!("{GOOD}35.12.07.2003-01,Lain,\n")).contains("Line 4"));
         assert!(matches!(parse("node,village\n", "a"), Err(Problem::Empty { .. })));
         assert!(matches!(parse("id,village\nx,y\n", "a"), Err(Problem::NoColumn { column: "node", .. })));
         assert!(matches!(parse("node,village\na b,y\n", "a"), Err(Problem::BadNode { line: 2, .. })));
