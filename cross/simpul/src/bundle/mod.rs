@@ -28,6 +28,9 @@ const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 /// A folder's worth of strangers in a `.tar`, and it is no bundle.
 const TAR_ENTRIES_MAX: usize = 64;
 
+/// Gives a file of the bundle, if it is there and not longer than allowed.
+type Source<'s> = &'s mut dyn FnMut(&str, u64) -> Result<Option<Zeroizing<Vec<u8>>>, Problem>;
+
 /// A checked bundle.
 pub struct Bundle {
     /// The manifest.
@@ -85,9 +88,7 @@ impl Bundle {
         })
     }
 
-    fn from_files(
-        file: &mut dyn FnMut(&str, u64) -> Result<Option<Zeroizing<Vec<u8>>>, Problem>,
-    ) -> Result<Self, Problem> {
+    fn from_files(file: Source<'_>) -> Result<Self, Problem> {
         let mut file = |name: &str, bytes_max: u64| {
             file(name, bytes_max)?.ok_or_else(|| Problem::FileMissing { name: name.to_owned() })
         };

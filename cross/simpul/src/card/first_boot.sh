@@ -31,6 +31,13 @@ finish() { # the hook goes first: whatever happens after, the next start is an o
     sync
 }
 
+# What is checked first is deleted first: where it is gone, everything is installed and only the rest is to be tidied.
+if [ ! -f "$boot/simpul-sha256sums" ]; then
+    finish
+    rm -f "$boot/simpul-agent.toml" "$boot/$AGENT" "$boot/simpul-tries"
+    exit 0
+fi
+
 tries=$(cat "$boot/simpul-tries" 2>/dev/null || echo 0)
 tries=$((tries + 1))
 echo "$tries" > "$boot/simpul-tries"
@@ -81,6 +88,7 @@ fi
 # The secrets first: cut off here, the next start finds the token where it belongs and goes on.
 rm -f "$boot/simpul-enrolment.token"
 sync
+rm -f "$boot/simpul-sha256sums"
 finish
 rm -f "$boot/simpul-agent.toml" "$boot/$AGENT" "$boot/simpul-tries"
 say "done"

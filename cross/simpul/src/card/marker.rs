@@ -23,6 +23,8 @@ pub struct Marker {
     pub position_bytes: u64,
     /// The whole, if it was known.
     pub total_bytes: Option<u64>,
+    /// The card's size; none for a file that grows, and whose length says nothing while it is unfinished.
+    pub capacity_bytes: Option<u64>,
 }
 
 impl Marker {
@@ -67,6 +69,7 @@ mod tests {
             head_sha256: "ab".repeat(16),
             position_bytes: 1 << 30,
             total_bytes: Some(3 << 30),
+            capacity_bytes: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::medium::{Medium, ReadBack};
 use super::problem::Problem;
+use super::write::left_unfinished;
 use crate::platform::{self, Disk};
 
 /// Memory and offsets of reads around the cache are multiples of this.
@@ -47,8 +48,12 @@ impl Target {
             _ => Problem::System { what: format!("{target}: {error}") },
         })?;
         let length = file.metadata().map_err(Problem::CardRead)?.len();
-        // A file with a length stands for a card of that size; an empty one grows.
-        Ok(Self::new(path, file, None, (length > 0).then_some(length)))
+        // A file with a length stands for a card of that size; an empty one grows, and so does its unfinished remainder.
+        let mut target = Self::new(path, file, None, (length > 0).then_some(length));
+        if let Some(Some(marker)) = left_unfinished(&mut target) {
+            target.capacity_bytes = marker.capacity_bytes;
+        }
+        Ok(target)
     }
 
     fn new(path: &Path, file: File, disk: Option<Disk>, capacity_bytes: Option<u64>) -> Self {

@@ -99,6 +99,7 @@ pub fn write(
         head_sha256: hex::encode(&Sha256::digest(&image.head)[..16]),
         position_bytes: 0,
         total_bytes: image.unpacked_bytes,
+        capacity_bytes: card.capacity_bytes(),
     };
     mark(card, &marker)?;
     let (bytes, sha256) = write_body(image, card, &mut marker, watch)?;
