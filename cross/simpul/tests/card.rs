@@ -295,9 +295,12 @@ fn an_image_without_a_place_for_the_first_boot_says_so_and_does_not_boot() {
     ] {
         let image = image(folder.path(), "a.img", files);
         let card = folder.path().join("card");
+        fs::write(&card, b"").expect("an empty file");
         let output = simpul(&["card", &shown(&image), "--to", &shown(&card), "--node", &shown(&bundle), "--yes"]);
         assert!(output.status.code() == Some(3) && said(&output).contains(what), "{what}: {}", said(&output));
-        assert!(fs::read(&card).expect("the card").starts_with(b"SIMPUL-UNFINISHED"), "{what}");
+        let left = fs::read(&card).expect("the card");
+        assert!(left.starts_with(b"SIMPUL-UNFINISHED"), "{what}");
+        assert!(left.len() < IMAGE_BYTES as usize, "{what}: it was said at the end only");
     }
 }
 

@@ -38,7 +38,7 @@ use image::{HEAD_BYTES, Image};
 use medium::{Medium, ReadBack};
 use problem::Problem;
 use target::Target;
-use write::Stage;
+use write::{Moment, Stage};
 
 /// What was asked for.
 #[derive(Debug, Clone, Default)]
@@ -97,11 +97,13 @@ pub fn run(request: &Request, language: Language, clock: &Clock) -> Result<(), E
     let written = write::write(
         &mut image,
         &mut target,
-        &mut |blocks, found| {
-            if let Some(bundle) = &bundle {
+        &mut |moment, blocks, found| match (&bundle, moment) {
+            (Some(bundle), Moment::Check) => node::check(blocks, found, bundle),
+            (Some(bundle), Moment::Install) => {
                 installed = Some(node::install(blocks, found, bundle)?);
+                Ok(())
             }
-            Ok(())
+            (None, _) => Ok(()),
         },
         &mut |stage, done, total| {
             let name = match stage {

@@ -64,13 +64,37 @@ impl Mechanism {
 
 type Folder<'f, 'b, 'c> = Dir<'f, Slice<'b, 'c>>;
 
+/// A boot partition that will do, and what goes onto it.
+struct Plan {
+    partition: Partition,
+    mechanism: Mechanism,
+    files: Vec<NewFile>,
+}
+
+/// Refuse an image that cannot become this node, as soon as its boot partition can be read.
+pub fn check(blocks: &mut BlockCache<'_>, found: &[Partition], bundle: &Bundle) -> Result<(), Problem> {
+    plan(blocks, found, bundle).map(|_| ())
+}
+
 /// Put the bundle's files onto the first boot partition that has a first-boot mechanism, and read them back.
 pub fn install(blocks: &mut BlockCache<'_>, found: &[Partition], bundle: &Bundle) -> Result<Mechanism, Problem> {
+    let plan = plan(blocks, found, bundle)?;
+    let system = open(blocks, plan.partition).map_err(broken)?;
+    let root = system.root_dir();
+    for file in &plan.files {
+        put(&root, file).map_err(full_or(&plan.files))?;
+    }
+    drop(root);
+    system.unmount().map_err(broken)?;
+    blocks.flush_and_forget()?;
+    verify(blocks, &plan)?;
+    Ok(plan.mechanism)
+}
+
+fn plan(blocks: &mut BlockCache<'_>, found: &[Partition], bundle: &Bundle) -> Result<Plan, Problem> {
     let mut seen = Vec::new();
     for partition in found.iter().filter(|partition| partition.maybe_fat) {
-        let Ok(system) = FileSystem::new(blocks.slice(*partition), FsOptions::new().update_accessed_date(false)) else {
-            continue;
-        };
+        let Ok(system) = open(blocks, *partition) else { continue };
         let root = system.root_dir();
         let Some(mechanism) = mechanism(&root)? else {
             seen.push(format!("FAT: {}", names(&root).join(" ")));
@@ -79,17 +103,14 @@ pub fn install(blocks: &mut BlockCache<'_>, found: &[Partition], bundle: &Bundle
         check_machine(&root, bundle)?;
         let files = files(&root, mechanism, bundle, system.volume_id())?;
         check_room(&system, &root, &files)?;
-        for file in &files {
-            put(&root, file).map_err(full_or(&files))?;
-        }
-        drop(root);
-        system.unmount().map_err(|error| Problem::BootPartition { error })?;
-        blocks.flush_and_forget()?;
-        verify(blocks, *partition, &files)?;
-        return Ok(mechanism);
+        return Ok(Plan { partition: *partition, mechanism, files });
     }
     let found = if seen.is_empty() { "FAT: –".to_owned() } else { seen.join("; ") };
     Err(Problem::NoFirstBoot { found })
+}
+
+fn open<'b, 'c>(blocks: &'b mut BlockCache<'c>, partition: Partition) -> io::Result<FileSystem<Slice<'b, 'c>>> {
+    FileSystem::new(blocks.slice(partition), FsOptions::new().update_accessed_date(false))
 }
 
 struct NewFile {
@@ -229,17 +250,16 @@ fn put(root: &Folder<'_, '_, '_>, file: &NewFile) -> io::Result<()> {
     on_card.flush()
 }
 
-fn verify(blocks: &mut BlockCache<'_>, partition: Partition, files: &[NewFile]) -> Result<(), Problem> {
-    let system =
-        FileSystem::new(blocks.slice(partition), FsOptions::new().update_accessed_date(false)).map_err(broken)?;
+fn verify(blocks: &mut BlockCache<'_>, plan: &Plan) -> Result<(), Problem> {
+    let system = open(blocks, plan.partition).map_err(broken)?;
     let root = system.root_dir();
-    for file in files {
+    for file in &plan.files {
         let mut back = Vec::new();
         root.open_file(&file.name)
             .and_then(|on_card| on_card.take(file.bytes.len() as u64 + 1).read_to_end(&mut back))
             .map_err(broken)?;
         if back != file.bytes {
-            return Err(Problem::CardDiffers { position_bytes: partition.start_bytes });
+            return Err(Problem::CardDiffers { position_bytes: plan.partition.start_bytes });
         }
     }
     Ok(())

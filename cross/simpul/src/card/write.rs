@@ -38,8 +38,17 @@ pub enum Stage {
 /// Told how far it is: stage, done, total.
 pub type Watch<'w> = &'w mut dyn FnMut(Stage, u64, u64);
 
+/// When the node's part is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// As soon as everything that may be FAT is on the card: is there a place? What it writes is thrown away.
+    Check,
+    /// Step 4.
+    Install,
+}
+
 /// The node's part: gets the card's blocks with the partition table in place, and the partitions.
-pub type Install<'i> = &'i mut dyn FnMut(&mut BlockCache<'_>, &[Partition]) -> Result<(), Problem>;
+pub type Install<'i> = &'i mut dyn FnMut(Moment, &mut BlockCache<'_>, &[Partition]) -> Result<(), Problem>;
 
 /// A finished card.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,13 +111,26 @@ pub fn write(
         capacity_bytes: card.capacity_bytes(),
     };
     mark(card, &marker)?;
-    let (bytes, sha256) = write_body(image, card, &mut marker, watch)?;
+    let mut check = Some(|image: &Image, card: &mut dyn Medium| {
+        let mut head = image.head.clone();
+        install(Moment::Check, &mut BlockCache::new(card, &mut head), &found)
+    });
+    let fat_end = found.iter().filter(|partition| partition.maybe_fat).map(Partition::end_bytes).max().unwrap_or(0);
+    let (bytes, sha256) = write_body(image, card, &mut marker, watch, &mut |image, card, position| {
+        // A technician who waits five minutes for a card is told after one that it will not become the node.
+        if position >= fat_end
+            && let Some(mut check) = check.take()
+        {
+            check(image, card)?;
+        }
+        Ok(())
+    })?;
     whole(image, bytes, end)?;
     let read_back = verify_body(card, &image.head, bytes, &sha256, watch)?;
     watch(Stage::Finish, 0, 1);
     let mut head = std::mem::take(&mut image.head);
     let mut blocks = BlockCache::new(card, &mut head);
-    install(&mut blocks, &found)?;
+    install(Moment::Install, &mut blocks, &found)?;
     blocks.flush()?;
     card.sync().map_err(Problem::CardWrite)?;
     finish(card, &head)?;
@@ -131,11 +153,15 @@ fn mark(card: &mut dyn Medium, marker: &Marker) -> Result<(), Problem> {
     card.sync().map_err(Problem::CardWrite)
 }
 
+/// Called after each chunk with the position that the card has reached.
+type Passed<'p> = &'p mut dyn FnMut(&Image, &mut dyn Medium, u64) -> Result<(), Problem>;
+
 fn write_body(
     image: &mut Image,
     card: &mut dyn Medium,
     marker: &mut Marker,
     watch: Watch<'_>,
+    passed: Passed<'_>,
 ) -> Result<(u64, [u8; 32]), Problem> {
     let mut hash = Sha256::new();
     hash.update(&image.head);
@@ -156,6 +182,7 @@ fn write_body(
             card.write_at(position, &chunk[..padded]).map_err(Problem::CardWrite)?;
         }
         position += count as u64;
+        passed(image, card, position)?;
         watch(Stage::Write, image.consumed_bytes(), image.stored_bytes);
         if count < chunk.len() {
             break;

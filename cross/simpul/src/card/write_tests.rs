@@ -111,7 +111,8 @@ fn disk(bytes: usize, filling: u8) -> Vec<u8> {
 
 fn write_onto(card: &mut DyingCard, image: &[u8]) -> Result<(), Problem> {
     let mut image = Image::of(image.to_vec())?;
-    let mut install = |blocks: &mut super::cache::BlockCache<'_>, found: &[super::partitions::Partition]| {
+    // The same for both moments: what is written at the first is thrown away.
+    let mut install = |_, blocks: &mut super::cache::BlockCache<'_>, found: &[super::partitions::Partition]| {
         use std::io::{Seek, SeekFrom, Write};
         let mut slice = blocks.slice(found[0]);
         slice

@@ -1,6 +1,10 @@
 //! Labels as a PDF: A4, 3 x 8, in the fonts that every PDF reader has (nothing embedded, some 3 kB a page).
 
-use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str};
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, Str};
 
 use super::glyphs::{fit, width};
 use super::{COLUMNS, Face, HEIGHT_MM, ROWS, WIDTH_MM};
@@ -42,7 +46,10 @@ pub fn draw(faces: &[Face], skip: usize) -> (Vec<u8>, usize) {
             let top = PAGE_HEIGHT_MM - (on_page / COLUMNS) as f32 * HEIGHT_MM;
             label(&mut content, face, left, top);
         }
-        pdf.stream(content_id(index), &content.finish());
+        // Made of a few repeated words: a tenth of the size.
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
+        let packed = packed.write_all(&content.finish()).and_then(|()| packed.finish()).unwrap_or_default();
+        pdf.stream(content_id(index), &packed).filter(Filter::FlateDecode);
     }
     (pdf.finish(), pages.len())
 }

@@ -10,7 +10,7 @@ pub use linux::{disks, is_device, open_direct, open_disk, read_at, write_at};
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub use windows::{disks, is_device, open_direct, open_disk, read_at, write_at};
+pub use windows::{disks, is_device, open_direct, open_disk, read_at, release, write_at};
 
 use crate::card::problem::Problem;
 

@@ -58,12 +58,22 @@ pub fn disks() -> Result<Vec<Disk>, Problem> {
 
 /// Whether `path` names a disk (not a file).
 pub fn is_device(path: &Path) -> bool {
-    path.to_string_lossy().starts_with(r"\\.\")
+    let text = path.to_string_lossy();
+    text.starts_with(r"\\.\") || is_drive_letter(&text)
+}
+
+/// `E:`, `E:\` or `\\.\E:`: a volume on a disk.
+fn is_drive_letter(text: &str) -> bool {
+    let text = text.trim_start_matches(r"\\.\").trim_end_matches('\\');
+    matches!(text.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic())
 }
 
 /// Judge the disk at `path`, let its volumes go, and open it.
 pub fn open_disk(path: &Path, allow_large: bool) -> Result<(File, Disk), Problem> {
     let target = path.to_string_lossy().into_owned();
+    if is_drive_letter(&target) {
+        return Err(Problem::TargetIsPartition { target, disk: format!("{PREFIX}N") });
+    }
     let found = disks()?.into_iter().find(|disk| disk.path.eq_ignore_ascii_case(&target));
     let disk = found.ok_or_else(|| Problem::NoSuchTarget { target: target.clone() })?;
     if let Some(trouble) = disk.trouble(allow_large) {
@@ -71,6 +81,8 @@ pub fn open_disk(path: &Path, allow_large: bool) -> Result<(File, Disk), Problem
     }
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => Problem::NoPermission { target: target.clone() },
+        // ERROR_SHARING_VIOLATION
+        _ if error.raw_os_error() == Some(32) => Problem::TargetBusy { target: target.clone() },
         _ => Problem::System { what: format!("{target}: {error}") },
     })?;
     Ok((file, disk))
