@@ -37,6 +37,16 @@ pub const TEST: &[Need] = &[
     need(&["mkfs.ext4"], "e2fsprogs"),
     need(&["losetup"], "mount"),
     need(&["eatmydata"], "eatmydata"),
+    // Cards as boards have them, and their checkers.
+    need(&["mkfs.vfat", "/usr/sbin/mkfs.vfat"], "dosfstools"),
+    need(&["mcopy"], "mtools"),
+    need(&["sfdisk", "/usr/sbin/sfdisk"], "fdisk"),
+    need(&["xz"], "xz-utils"),
+    need(&["zstd"], "zstd"),
+    need(&["script"], "bsdutils"),
+    // Labels are read back from their pictures.
+    need(&["zbarimg"], "zbar-tools"),
+    need(&["pdftoppm"], "poppler-utils"),
     need(&["qemu-system-arm"], "qemu-system-arm"),
     need(&["chromium", "chromium-browser", "google-chrome"], "chromium"),
     // The page's layout is tested with the letters that its styles ask for on a bare machine: others are wider.

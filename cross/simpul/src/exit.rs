@@ -1,0 +1,76 @@
+//! How a command ends: the exit code, and what is said last.
+
+use std::process::ExitCode;
+
+use simpul_words::{Ask, Language, Words};
+
+use crate::{bundle, card, list};
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub enum Exit {
+    /// The command line lacks something (said by clap before it comes this far).
+    Usage,
+    /// Said already.
+    Failed,
+    /// The technician pressed another key than `y`.
+    Stopped,
+    /// There was a question and no terminal.
+    NoTerminal,
+    /// The image or the card.
+    Card(card::problem::Problem),
+    /// The bundle.
+    Bundle(bundle::problem::Problem),
+    /// The list of nodes or the label.
+    List(list::problem::Problem),
+}
+
+impl Exit {
+    /// The exit code; `--help` lists them.
+    pub fn code(&self) -> u8 {
+        match self {
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Card(problem) => {
+                if problem.is_refusal() {
+                    3
+                } else {
+                    1
+                }
+            }
+            Exit::Stopped | Exit::NoTerminal => 4,
+            Exit::Bundle(_) | Exit::List(_) => 5,
+        }
+    }
+
+    /// Say it on stderr, and end.
+    pub fn end(&self, language: Language) -> ExitCode {
+        match self {
+            Exit::Usage | Exit::Failed => {}
+            Exit::Stopped => eprintln!("{}", Ask::Stopped.text(language)),
+            Exit::NoTerminal => eprintln!("{}", Ask::NoTerminal.text(language)),
+            Exit::Card(problem) => eprintln!("{}", problem.say(language)),
+            Exit::Bundle(problem) => eprintln!("{}", problem.say(language)),
+            Exit::List(problem) => eprintln!("{}", problem.say(language)),
+        }
+        ExitCode::from(self.code())
+    }
+}
+
+impl From<card::problem::Problem> for Exit {
+    fn from(problem: card::problem::Problem) -> Self {
+        Exit::Card(problem)
+    }
+}
+
+impl From<bundle::problem::Problem> for Exit {
+    fn from(problem: bundle::problem::Problem) -> Self {
+        Exit::Bundle(problem)
+    }
+}
+
+impl From<list::problem::Problem> for Exit {
+    fn from(problem: list::problem::Problem) -> Self {
+        Exit::List(problem)
+    }
+}

@@ -1,0 +1,21 @@
+//! `simpul`, the technician's command. This file wires; each subcommand has a folder whose text is its manual.
+
+mod ask;
+mod batch;
+mod bundle;
+mod card;
+mod cli;
+mod exit;
+mod label;
+mod list;
+mod platform;
+mod progress;
+
+use std::process::ExitCode;
+
+use simpul_clock::Clock;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    cli::run(&arguments, &Clock::machine())
+}

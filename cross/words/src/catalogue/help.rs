@@ -1,0 +1,85 @@
+//! The help of `simpul` and its subcommands.
+
+crate::macros::catalogue! {
+    /// What `--help` says.
+    Help {
+        About
+            id "Perintah teknisi Simpul: kartu, bundel, label, satu kotak simpul berturut-turut. Bekerja tanpa internet."
+            en "The technician's command of Simpul: cards, bundles, labels, a box of nodes in a row. Works offline.";
+        Examples id "Contoh:" en "Examples:";
+        ExitCodes
+            id "Kode keluar: 0 selesai; 1 gagal di tengah jalan; 2 perintah tidak dimengerti; 3 ditolak, tidak ada yang selesai ditulis; 4 dibatalkan, atau tidak ada yang dapat menjawab; 5 bundel atau daftar salah."
+            en "Exit codes: 0 done; 1 failed on the way; 2 the command is not understood; 3 refused, nothing was finished; 4 stopped, or nobody could answer; 5 a bundle or list is wrong.";
+        Usage id "Pemakaian:" en "Usage:";
+        Commands id "Perintah" en "Commands";
+        Arguments id "Argumen" en "Arguments";
+        Options id "Pilihan" en "Options";
+        ShowHelp id "Tampilkan bantuan ini" en "Show this help";
+        ShowVersion id "Tampilkan versi" en "Show the version";
+        LanguageOption
+            id "Bahasa: id atau en [bawaan: dari LANG, jika tidak id]"
+            en "Language: id or en [default: from LANG, else id]";
+        NotUnderstood { what }
+            id "Perintah tidak dimengerti: {what}"
+            en "The command is not understood: {what}";
+        DidYouMean { what }
+            id "Mungkin maksudnya {what}?"
+            en "Is {what} meant?";
+        SomethingMissing
+            id "Ada yang kurang."
+            en "Something is missing.";
+        MoreHelp { command }
+            id "Bantuan: {command} --help"
+            en "Help: {command} --help";
+        Card
+            id "Tulis citra ke kartu, baca ulang, dan siapkan pemasangan simpul"
+            en "Write an image onto a card, read it back, and prepare a node's installation";
+        CardLong
+            id "Tulis citra (.img, .xz, .gz, .zst dari Raspberry Pi OS, Armbian, Debian) ke kartu, baca ulang semuanya, lalu taruh agen, konfigurasi, dan kunci pendaftaran di partisi boot. Kartu yang tercabut di tengah jalan tidak akan menyala; jalankan lagi perintah yang sama. Tanpa --to: daftar kartu yang ada."
+            en "Write an image (.img, .xz, .gz, .zst of Raspberry Pi OS, Armbian, Debian) onto a card, read all of it back, then put agent, configuration and enrolment token into the boot partition. A card that is pulled out half-way will not boot; run the same command again. Without --to: a list of the cards there are.";
+        CardImage id "Berkas citra" en "The image file";
+        CardTo id "Perangkat kartu (/dev/sdX), atau berkas" en "The card's device (/dev/sdX), or a file";
+        CardNode id "Bundel simpul (folder atau .tar) untuk dipasang saat pertama menyala" en "A node bundle (folder or .tar) to be installed at first boot";
+        CardOnlyNode id "Jangan tulis citra; hanya taruh atau perbarui berkas simpul di kartu yang sudah jadi" en "Write no image; only add or renew the node's files on a finished card";
+        AllowLarge id "Izinkan perangkat di atas 256 GB" en "Allow devices of more than 256 GB";
+        Yes id "Jangan bertanya (untuk skrip)" en "Do not ask (for scripts)";
+        CardExampleList id "kartu apa yang ada" en "which cards there are";
+        CardExampleWrite id "tulis, baca ulang, siapkan simpul" en "write, read back, prepare the node";
+        CardExampleOnlyNode id "perbarui berkas simpul saja" en "renew the node's files only";
+        Bundle
+            id "Buat atau periksa bundel simpul"
+            en "Make or check a node bundle";
+        BundleLong
+            id "Bundel berisi semua yang menjadikan satu kartu satu simpul: konfigurasi, kunci pendaftaran, agen. Tiap berkas tercatat dengan panjang dan SHA-256. Bundel memuat rahasia: hapus setelah kartunya jadi."
+            en "A bundle holds all that makes one card one node: configuration, enrolment token, agent. Each file is listed with its length and SHA-256. A bundle holds a secret: delete it once the card is done.";
+        BundleMake id "Buat bundel" en "Make a bundle";
+        BundleCheck id "Periksa bundel" en "Check a bundle";
+        BundlePath id "Bundel: folder atau .tar" en "The bundle: folder or .tar";
+        BundleConfig id "Konfigurasi agen (agent.toml)" en "The agent's configuration (agent.toml)";
+        BundleToken id "Berkas berisi kunci pendaftaran (simpul1...)" en "A file with the enrolment token (simpul1...)";
+        BundleAgent id "Agen: paket .deb atau program simpul-agent" en "The agent: a .deb package or the program simpul-agent";
+        BundleTo id "Folder baru atau berkas .tar" en "A new folder or .tar file";
+        Label
+            id "Buat label: lembar A4 (PDF) atau satu gambar (PNG)"
+            en "Make labels: an A4 sheet (PDF) or one picture (PNG)";
+        LabelLong
+            id "Label berisi desa, id simpul, akhir nomor seri, dan kode QR. PDF: A4, 3 x 8 stiker 70 x 37 mm. PNG: satu label, 300 dpi. Daftar CSV: kolom node,village,serial."
+            en "A label has the village, the node's id, the end of its serial, and a QR code. PDF: A4, 3 x 8 stickers of 70 x 37 mm. PNG: one label, 300 dpi. CSV list: columns node,village,serial.";
+        LabelList id "Daftar simpul (CSV)" en "The list of nodes (CSV)";
+        LabelTo id "Berkas .pdf atau .png" en "The .pdf or .png";
+        LabelSkip id "Stiker di lembar pertama yang sudah terpakai" en "Stickers of the first sheet that are used already";
+        Known id "CSV kode desa atau simpul yang dikenal (kolom pertama)" en "CSV of known codes of villages or nodes (first column)";
+        NodeId id "Id simpul" en "The node's id";
+        Village id "Nama desa" en "The village's name";
+        Serial id "Nomor seri perangkat" en "The hardware's serial";
+        LabelExampleSheet id "lembar untuk satu kotak" en "a sheet for a box";
+        LabelExampleOne id "satu label" en "one label";
+        Batch
+            id "Satu kotak simpul berturut-turut, dengan laporan"
+            en "A box of nodes in a row, with a report";
+        BatchLong
+            id "Untuk tiap baris CSV (node,village,serial,bundle) kartu berikutnya diminta, ditulis, dan dibaca ulang. Keadaan disimpan sesudah tiap langkah: setelah listrik padam, jalankan lagi perintah yang sama. Di akhir ada laporan CSV dan lembar label PDF."
+            en "For each line of the CSV (node,village,serial,bundle) the next card is asked for, written, and read back. The state is kept after each step: after a power cut run the same command again. At the end there are a report CSV and a PDF sheet of labels.";
+        BatchExample id "tulis satu kotak" en "write a box";
+    }
+}

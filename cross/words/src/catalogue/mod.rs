@@ -1,0 +1,24 @@
+//! The catalogue, a file an area.
+//!
+//! How it speaks: plainly and kindly, what is so, then what to do; "Anda" is left out where it can be; no blame; units
+//! and names as on the device; English texts without plurals of counted things ("Cards: {n}.").
+
+mod ask;
+mod bundle;
+mod card;
+mod common;
+mod help;
+mod label;
+
+pub use ask::Ask;
+pub use bundle::Bundle;
+pub use card::Card;
+pub use common::Common;
+pub use help::Help;
+pub use label::Label;
+
+use crate::Entry;
+
+/// Every area's texts.
+pub const AREAS: &[&[Entry]] =
+    &[Ask::ENTRIES, Bundle::ENTRIES, Card::ENTRIES, Common::ENTRIES, Help::ENTRIES, Label::ENTRIES];
