@@ -4,10 +4,12 @@
 //! and names as on the device; English texts without plurals of counted things ("Cards: {n}.").
 
 mod common;
+mod doctor;
 
 pub use common::Common;
+pub use doctor::Doctor;
 
 use crate::Entry;
 
 /// Every area's texts.
-pub const AREAS: &[&[Entry]] = &[Common::ENTRIES];
+pub const AREAS: &[&[Entry]] = &[Common::ENTRIES, Doctor::ENTRIES];
