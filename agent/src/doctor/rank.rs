@@ -117,7 +117,8 @@ pub(super) fn rank(mut findings: Vec<Finding>) -> Vec<Finding> {
     let one_works = findings.iter().any(|finding| finding.known() == Some(HubGood));
     for finding in &mut findings {
         let reserve = finding.known().is_some_and(|code| NO_SESSION.contains(&code));
-        if one_works && reserve && part(finding) >= part_of("name") && finding.verdict == Verdict::Fail {
+        let on_its_way = finding.id.starts_with("hub.") || finding.id.starts_with("name.");
+        if one_works && reserve && on_its_way && finding.verdict == Verdict::Fail {
             finding.verdict = Verdict::Warn;
         }
     }
@@ -147,10 +148,6 @@ pub(super) fn rank(mut findings: Vec<Finding>) -> Vec<Finding> {
     let mut placed: Vec<_> = findings.iter().map(|finding| (place(finding), finding.clone())).collect();
     placed.sort_by_key(|(place, _)| *place);
     placed.into_iter().map(|(_, finding)| finding).collect()
-}
-
-fn part_of(name: &str) -> usize {
-    PARTS.iter().position(|part| *part == name).unwrap_or(PARTS.len())
 }
 
 #[cfg(test)]
@@ -224,9 +221,11 @@ mod tests {
 
     #[test]
     fn a_reserve_hub_that_is_away_is_a_warning_while_another_works() {
-        let findings = vec![HubGood.finding(Verdict::Ok), HubTimeout.finding(Verdict::Fail)];
-        let ranked = rank(findings);
-        assert_eq!((ranked[0].known(), ranked[0].verdict), (Some(HubTimeout), Verdict::Warn));
+        let wrong = CertificateWrongNode.finding(Verdict::Fail);
+        let ranked = rank(vec![HubGood.finding(Verdict::Ok), HubTimeout.finding(Verdict::Fail), wrong]);
+        let told: Vec<_> = ranked.iter().map(|finding| (finding.known(), finding.verdict)).collect();
+        let own = (Some(CertificateWrongNode), Verdict::Fail);
+        assert_eq!(told, [own, (Some(HubTimeout), Verdict::Warn), (Some(HubGood), Verdict::Ok)]);
     }
 
     #[test]
