@@ -1,8 +1,9 @@
 //! The command line: what can be asked of the agent, and what it answers with.
 //!
 //! Exit codes: 0 done; 1 failed; 2 the command line cannot be understood; 3 the configuration is refused; 4 no agent
-//! runs; 5 the spool has problems.
+//! runs; 5 the spool has problems. `doctor` has its own: 0 all well; 1 warnings; 2 failures; 3 it cannot examine.
 
+mod doctor;
 mod print;
 
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use simpul_clock::Clock;
+use simpul_words::Language;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BoardPort, Config, print_defaults};
@@ -28,12 +30,19 @@ Begin with a configuration:
   simpul-agent config check agent.toml                what is wrong with it, all at once
   simpul-agent run --config agent.toml
   simpul-agent status --config agent.toml             is it connected, what waits for the hub
+  simpul-agent doctor                                 what is wrong, why, and what to do
   simpul-agent board status --config agent.toml       does the I/O board talk, what does it count and measure
   simpul-agent board monitor /dev/ttyACM0             what a board says, live, while no agent runs
   simpul-agent board update pico.img --check          is an image whole, and would the board get it
 
 Exit codes: 0 done, 1 failed, 2 the command line cannot be understood, 3 the configuration is refused,
-4 no agent runs, 5 the spool has problems.";
+4 no agent runs, 5 the spool has problems. Those of doctor are in its own help.";
+
+const AFTER_DOCTOR: &str = "\
+Works whether the agent runs or not, changes nothing, and ends within 30 seconds. With sudo it sees more.
+
+Exit codes: 0 all that was examined is well; 1 there are warnings, or something could not be found out;
+2 something does not work; 3 it cannot examine (the configuration is refused, for example).";
 
 /// The village daemon of Simpul: buffers camera snapshots and service counters through power and fibre cuts, and syncs
 /// them to the district's hub.
@@ -60,6 +69,19 @@ enum Command {
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Examine this node: what is wrong, why, and what to do, the most likely cause first.
+    #[command(after_help = AFTER_DOCTOR)]
+    Doctor {
+        /// The configuration that the agent runs with.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        /// As JSON (docs/doctor.md).
+        #[arg(long)]
+        json: bool,
+        /// id or en. Left out: English where the locale is English, else Indonesian.
+        #[arg(long)]
+        language: Option<Language>,
     },
     /// Check a configuration, or print one with every default.
     #[command(subcommand)]
@@ -154,6 +176,10 @@ enum Failure {
     Config(String),
     NotRunning(String),
     Problems,
+    /// The doctor could not examine.
+    CannotExamine(String),
+    /// The doctor found something; with its exit code.
+    Found(u8),
 }
 
 impl Failure {
@@ -167,6 +193,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Run { config } => run_agent(&config),
         Command::Status { config, json } => show_status(&config, json),
+        Command::Doctor { config, json, language } => doctor::run(&config, json, language),
         Command::Config(ConfigCommand::Check { file }) => check(&file),
         Command::Config(ConfigCommand::PrintDefaults) => out(&print_defaults()),
         Command::Board(BoardCommand::Status { config, json }) => show_board(&config, json),
@@ -179,9 +206,10 @@ pub fn main(cli: Cli) -> ExitCode {
     let (code, message) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => (1, message),
-        Err(Failure::Config(message)) => (3, message),
+        Err(Failure::Config(message) | Failure::CannotExamine(message)) => (3, message),
         Err(Failure::NotRunning(message)) => (4, message),
         Err(Failure::Problems) => return ExitCode::from(5),
+        Err(Failure::Found(code)) => return ExitCode::from(code),
     };
     eprintln!("simpul-agent: {message}");
     ExitCode::from(code)

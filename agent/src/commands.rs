@@ -17,6 +17,7 @@ use simpul_wire::{Label, Text};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::doctor::Examiner;
 use crate::sources::board::{BoardAnswer, BoardCommand};
 use crate::sources::{CameraAction, CameraCommand, told};
 use crate::spool::NewRecord;
@@ -37,6 +38,8 @@ pub struct Sources {
     pub cameras: HashMap<Label, mpsc::Sender<CameraCommand>>,
     /// To the board; nothing: there is none.
     pub board: Option<mpsc::Sender<BoardCommand>>,
+    /// Who examines the node; nothing: nobody does.
+    pub examiner: Option<Examiner>,
 }
 
 /// Does commands.
@@ -112,6 +115,14 @@ impl<B: Buffer> CommandDesk<B> {
                 running.spawn(async move { order_board(board, id, off_ms, left).await });
                 return;
             }
+            Action::Examine {} => {
+                let (examiner, buffer, stamper) =
+                    (self.sources.examiner.clone(), self.buffer.clone(), self.stamper.clone());
+                running.spawn(async move {
+                    Ended { id, kept: false, result: examine(examiner, &buffer, &stamper, id, left).await }
+                });
+                return;
+            }
         };
         let source = self.sources.cameras.get(&camera).cloned();
         running.spawn(async move { Ended { id, kept: false, result: order(source, camera, action, left).await } });
@@ -176,6 +187,26 @@ async fn order_board(board: Option<mpsc::Sender<BoardCommand>>, id: [u8; 16], of
         Ok(Err(_)) => failed("the board's task ended"),
         Err(_) => failed("expired before the board answered"),
     }
+}
+
+/// Examine the node and keep what was found, as an event of its own, before the result.
+async fn examine<B: Buffer>(
+    examiner: Option<Examiner>,
+    buffer: &B,
+    stamper: &Stamper,
+    id: [u8; 16],
+    left: Duration,
+) -> Result<String, String> {
+    if left.is_zero() {
+        return Err("expired before it could be begun".to_string());
+    }
+    let Some(examiner) = examiner else { return Err("nobody examines here".to_string()) };
+    let report = examiner.examine(id).await.ok_or("an examination is being made")?;
+    let verdict = report.worst();
+    let body = EventBody::Examination { verdict, report: report.seal() };
+    let record = NewRecord::Event(EventRecord { stamp: stamper.now(), body });
+    buffer.append(record).await.map_err(|error| format!("what was found cannot be kept: {error}"))?;
+    Ok(format!("{verdict}: {} findings", report.findings.len()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Only wiring: what a part does is said in the part. A part that cannot start (a port in use, a certificate that is
 //! missing) is reported and tried again, and the others go on: the buffer takes records whatever is wrong elsewhere.
 
-mod clock;
+pub(crate) mod clock;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -14,17 +14,19 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use simpul_clock::Clock;
 use simpul_wire::event::{EventBody, EventRecord};
-use simpul_wire::{SeqRange, Stream};
+use simpul_wire::{Label, SeqRange, Stream};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::commands::{CommandDesk, Sources};
 use crate::config::Config;
+use crate::doctor::{Examiner, Patient};
 use crate::sources::board::status::BoardStatus;
 use crate::sources::board::{self, BoardCommand};
+use crate::sources::camera::{self, CameraShown};
 use crate::sources::host::{self, Machine};
-use crate::sources::{camera, local_api};
+use crate::sources::local_api;
 use crate::spool::{NewRecord, OpenReport, Spool, SpoolError};
 use crate::stamper::Stamper;
 use crate::status::{self, Shown};
@@ -92,8 +94,8 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let agent = Agent { time: clock::judging_time(&directory, clock.clone()), config, clock, stamper, spool };
     let (sources_stop, sources_stopped) = watch::channel(false);
     let (uplink_stop, uplink_stopped) = watch::channel(false);
-    let (mut sources, ways, board) = agent.sources(&sources_stopped);
-    let (mut uplink, shown) = agent.uplink(ways, board, &uplink_stopped);
+    let (mut sources, ways, seen) = agent.sources(&sources_stopped);
+    let (mut uplink, shown) = agent.uplink(ways, seen, &uplink_stopped);
     // Outside of systemd there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     tracing::info!(node = %agent.config.node, version = %crate::version(), "the agent runs");
@@ -118,8 +120,11 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     Ok(())
 }
 
-/// What is shown of the board.
-type BoardShown = Option<watch::Receiver<BoardStatus>>;
+/// What is shown of the sources.
+struct Seen {
+    board: Option<watch::Receiver<BoardStatus>>,
+    cameras: Vec<(Label, watch::Receiver<CameraShown>)>,
+}
 
 struct Agent {
     config: Config,
@@ -131,16 +136,18 @@ struct Agent {
 
 impl Agent {
     /// Everything that appends, but for the uplink; and the ways to what does commands.
-    fn sources(&self, stop: &watch::Receiver<bool>) -> (JoinSet<()>, Sources, BoardShown) {
+    fn sources(&self, stop: &watch::Receiver<bool>) -> (JoinSet<()>, Sources, Seen) {
         let mut tasks = JoinSet::new();
-        let mut cameras = HashMap::new();
+        let (mut cameras, mut seen) = (HashMap::new(), Vec::new());
         for config in self.config.cameras.clone() {
             let (orders, commands) = mpsc::channel(CAMERA_COMMANDS_MAX);
             cameras.insert(config.id.clone(), orders);
+            let (shown, looked_at) = watch::channel(CameraShown::default());
+            seen.push((config.id.clone(), looked_at));
             let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
             let stop = stop.clone();
             tasks.spawn(async move {
-                if let Err(error) = camera::run(config, spool, stamper, clock, commands, stop).await {
+                if let Err(error) = camera::run(config, spool, stamper, clock, commands, shown, stop).await {
                     tracing::error!(%error, "the camera is not polled: mend its configuration and restart the agent");
                 }
             });
@@ -173,8 +180,8 @@ impl Agent {
             self.time.clone(),
             stop.clone(),
         ));
-        let (to_board, shown) = self.board(&mut tasks, stop).unzip();
-        (tasks, Sources { cameras, board: to_board }, shown)
+        let (to_board, board) = self.board(&mut tasks, stop).unzip();
+        (tasks, Sources { cameras, board: to_board, examiner: None }, Seen { board, cameras: seen })
     }
 
     /// The board, if there is one: the way to it, and what is shown of it.
@@ -208,13 +215,24 @@ impl Agent {
     fn uplink(
         &self,
         ways: Sources,
-        board: BoardShown,
+        seen: Seen,
         stop: &watch::Receiver<bool>,
     ) -> (JoinSet<()>, watch::Receiver<UplinkStatus>) {
         let mut tasks = JoinSet::new();
         let (to_desk, commands) = mpsc::channel(COMMANDS_MAX);
         let (status, shown) = watch::channel(UplinkStatus::default());
         let condition = shown.clone();
+        let shown = Shown {
+            node: self.config.node.clone(),
+            clock: self.clock.clone(),
+            spool: self.spool.state(),
+            uplink: shown,
+            board: seen.board,
+            cameras: seen.cameras,
+            stamper: self.stamper.clone(),
+        };
+        let patient = Patient::this(self.config.clone(), self.clock.clone());
+        let ways = Sources { examiner: Some(Examiner::new(patient, shown.clone())), ..ways };
         let desk = CommandDesk::open(
             &self.config.state_directory,
             self.spool.clone(),
@@ -247,8 +265,6 @@ impl Agent {
         }));
 
         let path = status::socket_path(&self.config.state_directory);
-        let (node, clock, spool) = (self.config.node.clone(), self.clock.clone(), self.spool.state());
-        let shown = Shown { node, clock, spool, uplink: shown, board };
         let status_stop = stop.clone();
         tasks.spawn(keep("the status socket", stop.clone(), move || {
             let (path, shown, stop) = (path.clone(), shown.clone(), status_stop.clone());

@@ -11,13 +11,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simpul_clock::{Clock, Moment};
-use simpul_wire::{NodeId, Stream};
+use simpul_wire::{Label, NodeId, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use crate::sources::board::status::BoardStatus;
+use crate::sources::camera::CameraShown;
 use crate::spool::SpoolState;
+use crate::stamper::Stamper;
 use crate::uplink::driver::UplinkStatus;
 
 /// A reader gets so long to take the document.
@@ -46,6 +48,25 @@ pub struct Status<B = BoardStatus> {
     /// The I/O board; nothing: none is configured.
     #[serde(default = "none")]
     pub board: Option<B>,
+    /// The cameras.
+    #[serde(default)]
+    pub cameras: Vec<CameraLine>,
+    /// The wall clock is believed: something set it, or it agrees with the hub's; nothing: an older agent does not say.
+    #[serde(default)]
+    pub clock_believed: Option<bool>,
+}
+
+/// One camera.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CameraLine {
+    /// Its id.
+    pub camera: String,
+    /// Its condition; nothing: not known since the start.
+    pub condition: Option<String>,
+    /// More about it, for people.
+    pub detail: String,
+    /// For so long it is not asked, so that it does not lock us out.
+    pub paused_s: Option<u64>,
 }
 
 fn none<B>() -> Option<B> {
@@ -92,14 +113,8 @@ pub struct StreamLine {
     pub next_seq: u64,
 }
 
-/// Put the document together.
-pub fn status(
-    node: &NodeId,
-    spool: &SpoolState,
-    uplink: &UplinkStatus,
-    board: Option<BoardStatus>,
-    now: Moment,
-) -> Status {
+/// Put the document together: all but the cameras and the clock.
+fn status(node: &NodeId, spool: &SpoolState, uplink: &UplinkStatus, board: Option<BoardStatus>, now: Moment) -> Status {
     let streams = Stream::ALL.into_iter().map(|stream| {
         let status = spool.stream(stream);
         let (backlog_records, backlog_bytes) = spool.backlog(stream);
@@ -131,6 +146,8 @@ pub fn status(
         },
         streams: streams.collect(),
         board,
+        cameras: Vec::new(),
+        clock_believed: None,
     }
 }
 
@@ -152,12 +169,31 @@ pub struct Shown {
     pub uplink: watch::Receiver<UplinkStatus>,
     /// The board, if one is configured.
     pub board: Option<watch::Receiver<BoardStatus>>,
+    /// Each camera, by its id.
+    pub cameras: Vec<(Label, watch::Receiver<CameraShown>)>,
+    /// Whether the clock is believed is by it.
+    pub stamper: Stamper,
 }
 
 impl Shown {
-    fn document(&self) -> Status {
+    /// The document, as of now.
+    pub fn document(&self) -> Status {
         let board = self.board.as_ref().map(|board| board.borrow().clone());
-        status(&self.node, &self.spool.borrow(), &self.uplink.borrow(), board, self.clock.now())
+        let now = self.clock.now();
+        let cameras = self.cameras.iter().map(|(camera, shown)| {
+            let shown = shown.borrow();
+            CameraLine {
+                camera: camera.to_string(),
+                condition: shown.condition.map(|condition| condition.to_string()),
+                detail: shown.detail.clone(),
+                paused_s: shown.paused_until.map(|until| until.since(now).as_secs()).filter(|left_s| *left_s > 0),
+            }
+        });
+        Status {
+            cameras: cameras.collect(),
+            clock_believed: Some(self.stamper.now().wall_ms.is_some()),
+            ..status(&self.node, &self.spool.borrow(), &self.uplink.borrow(), board, now)
+        }
     }
 }
 

@@ -232,6 +232,8 @@ mod tests {
                 next_seq: 13,
             }],
             board: None,
+            cameras: Vec::new(),
+            clock_believed: None,
         };
         let text = status(&document);
         for part in [

@@ -53,7 +53,11 @@ fn desk(directory: &Path) -> Desk {
     let clock = Clock::held(0);
     let (to_camera, camera) = mpsc::channel(1);
     let (to_board, board) = mpsc::channel(1);
-    let sources = Sources { cameras: HashMap::from([("gate".parse().unwrap(), to_camera)]), board: Some(to_board) };
+    let sources = Sources {
+        cameras: HashMap::from([("gate".parse().unwrap(), to_camera)]),
+        board: Some(to_board),
+        examiner: None,
+    };
     let notebook = Notebook::default();
     let stamper = Stamper::new(1, clock.clone());
     let desk = CommandDesk::open(directory, notebook.clone(), stamper, clock.clone(), sources);

@@ -22,6 +22,11 @@ use crate::config::UplinkConfig;
 /// Unix seconds at which this program was built (`SOURCE_DATE_EPOCH`, else the build's clock; `build.rs`).
 const BUILD_UNIX_S: &str = env!("SIMPUL_BUILD_UNIX_S");
 
+/// When this program was built, in Unix milliseconds.
+pub(crate) fn built_ms() -> i64 {
+    BUILD_UNIX_S.parse::<i64>().unwrap_or_default().saturating_mul(1000)
+}
+
 /// Why the uplink's certificates could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -71,8 +76,7 @@ impl JudgingTime {
 
     /// The time, in Unix milliseconds.
     pub fn wall_ms(&self) -> i64 {
-        let built_ms = BUILD_UNIX_S.parse::<i64>().unwrap_or_default().saturating_mul(1000);
-        self.clock.wall_ms().max(self.saved_ms.load(Ordering::Relaxed)).max(built_ms)
+        self.clock.wall_ms().max(self.saved_ms.load(Ordering::Relaxed)).max(built_ms())
     }
 }
 
@@ -153,7 +157,8 @@ fn unreadable(what: &'static str, path: &Path, cause: impl ToString) -> TlsError
     TlsError::File { what, path: path.to_path_buf(), cause: cause.to_string() }
 }
 
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Every certificate of a PEM file; at least one.
+pub(crate) fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let iter = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(what, path, error))?;
     let all: Vec<_> = iter.collect::<Result<_, _>>().map_err(|error| unreadable(what, path, error))?;
     if all.is_empty() {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use simpul_agent::config::{CameraAddress, CameraConfig};
-use simpul_agent::sources::camera::{CameraError, run};
+use simpul_agent::sources::camera::{CameraError, CameraShown, run};
 use simpul_agent::sources::{CameraAction, CameraCommand};
 use simpul_agent::spool::NewRecord;
 use simpul_agent::stamper::Stamper;
@@ -66,7 +66,8 @@ impl Task {
         let (commands, received) = mpsc::channel(4);
         let (stop, shutdown) = watch::channel(false);
         let stamper = Stamper::new(1, clock.clone());
-        let task = tokio::spawn(run(config, sink.clone(), stamper, clock.clone(), received, shutdown));
+        let shown = watch::Sender::new(CameraShown::default());
+        let task = tokio::spawn(run(config, sink.clone(), stamper, clock.clone(), received, shown, shutdown));
         Task { sink, clock, commands, stop, task }
     }
 

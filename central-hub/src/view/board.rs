@@ -159,7 +159,8 @@ impl Said {
             | EventBody::Stopping {}
             | EventBody::Camera { .. }
             | EventBody::Spool { .. }
-            | EventBody::Link { .. } => {}
+            | EventBody::Link { .. }
+            | EventBody::Examination { .. } => {}
         }
     }
 

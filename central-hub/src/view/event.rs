@@ -1,5 +1,6 @@
 //! Events in words: kind, severity and detail. Exhaustive matches, so that a new kind cannot be forgotten here.
 
+use simpul_wire::doctor::Verdict;
 use simpul_wire::event::{
     BoardCondition, BoardReset, CameraCondition, EventBody, LossReason, PowerCondition, SpoolCondition,
 };
@@ -121,6 +122,15 @@ pub fn describe(body: &EventBody) -> Said {
                 (None, None) => "missing=unknown".to_string(),
             };
             said("optics", INFO, format!("cage={cage} {found}"))
+        }
+        EventBody::Examination { verdict, .. } => {
+            let severity = match verdict {
+                Verdict::Ok | Verdict::Absent => INFO,
+                Verdict::Warn | Verdict::Unknown => WARNING,
+                Verdict::Fail => CRITICAL,
+            };
+            // Someone asked for it and looks at it: no news for the wall.
+            Said { notable: false, ..said("examination", severity, format!("verdict={verdict}")) }
         }
     }
 }

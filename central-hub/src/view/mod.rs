@@ -1,11 +1,12 @@
 //! Read-only projections of the store for the room. Every number carries its age, its coverage and its source.
 //!
-//! Pure parts ([`liveness`], [`day`], [`event`], [`rows`], [`optics`], [`board`], [`overview`]) turn the store's rows into what the API says;
+//! Pure parts ([`liveness`], [`day`], [`event`], [`examination`], [`rows`], [`optics`], [`board`], [`overview`]) turn the store's rows into what the API says;
 //! [`View`] fetches the rows and keeps the overview for a second, so that a room full of walls costs one read.
 
 pub mod board;
 pub mod day;
 pub mod event;
+pub mod examination;
 pub mod judges;
 pub mod liveness;
 pub mod model;
@@ -22,13 +23,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use simpul_clock::{Clock, Moment};
 use simpul_wire::NodeId;
+use simpul_words::Language;
 use tokio::sync::Mutex;
 
 use crate::store::{Page, Step, Store, StoreError};
 use judges::Judges;
 use model::{
-    AsideView, EventView, NodeReadingsView, Overview, Rows, SeriesView, ServiceRecordView, SnapshotView,
-    StreamRangesView, UsageView,
+    AsideView, EventView, ExaminationView, NodeReadingsView, Overview, Rows, SeriesView, ServiceRecordView,
+    SnapshotView, StreamRangesView, UsageView,
 };
 use notable::Notable;
 use overview::{Inputs, project};
@@ -155,6 +157,14 @@ impl View {
     /// Forget the shared overview: something changed that its reader is waiting to see.
     pub async fn refresh(&self) {
         self.shared.lock().await.latest = None;
+    }
+
+    /// A node's newest examination in words, if there is one.
+    pub async fn examination(&self, node: &NodeId, language: Language) -> Result<Option<ExaminationView>, StoreError> {
+        let mut shared = self.shared.lock().await;
+        shared.notable.follow(&*self.store).await?;
+        let examined = shared.notable.of(node).and_then(|said| said.examined.as_ref());
+        Ok(examined.map(|examined| examination::view(examined, language, self.clock.wall_ms())))
     }
 
     /// A page of service records.

@@ -3,6 +3,7 @@
 //! The room's page generates its types from the OpenAPI document that these types make.
 
 mod board;
+mod examination;
 mod hub;
 
 use serde::Serialize;
@@ -12,6 +13,7 @@ pub use board::{
     BoardFaultView, BoardStartedView, BoardView, CageView, CommandResultView, JudgementView, LimitsView, ModuleView,
     OpticalState, OutageView, PowerView, StuckButtonView, TamperView,
 };
+pub use examination::{ExaminationView, FindingView, NodeExaminationView, ParameterView};
 pub use hub::{BackupView, HubView, RestoredView, UsageView};
 
 /// Everything that the first page shows, as of one moment.
@@ -248,7 +250,7 @@ pub struct EventView {
     /// When it arrived.
     pub received_ms: i64,
     /// clock_anchor, loss, started, stopping, camera, spool, link, power, command_result, board, board_started, tamper,
-    /// button_stuck or optics.
+    /// button_stuck, optics or examination.
     pub kind: String,
     /// info, warning or critical.
     pub severity: String,

@@ -8,6 +8,7 @@ use simpul_wire::event::EventBody;
 
 use super::board;
 use super::event::describe;
+use super::examination::Examined;
 use crate::store::{EventRow, Page, Store, StoreError};
 
 /// Events read at a time, and at most how many pages back from the newest at the start: 100,000 events are months of a
@@ -34,6 +35,8 @@ pub struct Said {
     pub cameras: BTreeMap<String, (i64, String)>,
     /// The I/O board and the newest command.
     pub board: board::Said,
+    /// The newest examination.
+    pub examined: Option<Examined>,
 }
 
 impl Notable {
@@ -94,6 +97,11 @@ impl Notable {
             if newer && (known.is_some() || said.cameras.len() < CAMERAS_MAX) {
                 said.cameras.insert(camera.to_string(), (row.at_ms, condition.to_string()));
             }
+        }
+        if let EventBody::Examination { verdict, report } = &row.record.body
+            && said.examined.as_ref().is_none_or(|known| known.at_ms <= row.at_ms)
+        {
+            said.examined = Some(Examined { at_ms: row.at_ms, verdict: *verdict, report: report.clone() });
         }
         said.board.note((row.at_ms, row.id), &row.record.body);
         // By when it happened, not by arrival: a backlog drains behind the present.

@@ -80,20 +80,30 @@ pub async fn power_cycle(
     let sent = hex::encode(id);
     tracing::info!(%node, command = sent, off_ms, by = %caller.name, "power cycle ordered");
     if !web.commands.send(&node, Command { id, ttl_ms: TTL_MS, action: Action::PowerCycle { off_ms } }).await {
-        let message = "the hub is stopping: ask again in a minute";
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "closing", message));
+        return Err(closing());
     }
     Ok((StatusCode::ACCEPTED, Json(CommandSent { id: sent, node: node.to_string(), off_ms, ttl_ms: TTL_MS })))
 }
 
-/// A command that waited for a node would be done when nobody expects it any more.
-async fn check_live(web: &Web, node: &NodeId) -> Result<(), ApiError> {
+/// Nothing can be sent any more.
+pub(super) fn closing() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "closing", "the hub is stopping: ask again in a minute")
+}
+
+/// How live a node is by its own word, a second old at most; refused when there is no such node.
+pub(super) async fn check_known(web: &Web, node: &NodeId) -> Result<Liveness, ApiError> {
     let shot = web.view.overview().await?;
-    let known = shot.overview.nodes.iter().find(|known| known.id == node.as_str()).ok_or_else(|| {
+    let known = shot.overview.nodes.iter().find(|known| known.id == node.as_str());
+    known.map(|known| known.liveness).ok_or_else(|| {
         ApiError::not_found(format!("no node {node} is registered or was ever heard from: see /api/v1/overview"))
-    })?;
-    // The session as it is now; behind an external broker the node's own word, a second old at most.
-    if web.view.vitals().connected(node).unwrap_or(known.liveness == Liveness::Live) {
+    })
+}
+
+/// A command that waited for a node would be done when nobody expects it any more.
+pub(super) async fn check_live(web: &Web, node: &NodeId) -> Result<(), ApiError> {
+    let liveness = check_known(web, node).await?;
+    // The session as it is now; behind an external broker the node's own word.
+    if web.view.vitals().connected(node).unwrap_or(liveness == Liveness::Live) {
         return Ok(());
     }
     let message = format!(
@@ -102,7 +112,7 @@ async fn check_live(web: &Web, node: &NodeId) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::CONFLICT, "node_offline", message))
 }
 
-fn random_id() -> Result<[u8; 16], ApiError> {
+pub(super) fn random_id() -> Result<[u8; 16], ApiError> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
         tracing::error!(%error, "no random numbers from the system");

@@ -12,6 +12,7 @@ mod commands;
 mod counters;
 mod demo;
 mod error;
+mod examination;
 mod export;
 mod health;
 mod images;
@@ -107,6 +108,7 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
         ("/api/v1/overview", get(api::overview)),
         ("/api/v1/nodes/{id}", get(api::node)),
         ("/api/v1/nodes/{id}/commands/power-cycle", post(commands::power_cycle)),
+        ("/api/v1/nodes/{id}/examination", get(examination::newest).post(examination::order)),
         ("/api/v1/service-records", get(api::service_records)),
         ("/api/v1/service-records.csv", get(export::service_records_csv)),
         ("/api/v1/events", get(api::events)),

@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{api, backup, commands, demo, export, health, images, live, metrics, session};
+use super::{api, backup, commands, demo, examination, export, health, images, live, metrics, session};
 use crate::view::model::{Overview, Rows};
 
 #[derive(OpenApi)]
@@ -29,6 +29,8 @@ use crate::view::model::{Overview, Rows};
         demo::board,
         demo::fibre,
         document,
+        examination::newest,
+        examination::order,
         export::service_records_csv,
         health::healthz,
         health::readyz,

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use simpul_hub::store::{Dating, EventRow};
 use simpul_wire::command::Action;
+use simpul_wire::doctor::{Code, Report, Verdict};
+use simpul_wire::event::{EventBody, EventRecord};
 
+use super::fake::{EPOCH, NOW_MS, STAMP};
 use super::hub::{Hub, Options, answer, error};
 
 const NODE: &str = "35.12.07.2003-01";
@@ -30,6 +34,50 @@ async fn a_power_cycle_goes_into_the_session_and_is_answered_with_its_id() {
         ids.insert(command.id);
     }
     assert_eq!(ids.len(), 3, "each order is a command of its own");
+}
+
+#[tokio::test]
+async fn an_examination_is_ordered_into_the_session_and_shown_in_both_languages() {
+    let hub = Hub::open().await;
+    let path = format!("/api/v1/nodes/{NODE}/examination");
+    let get = |query: &str| hub.request(Method::GET, &format!("{path}{query}"));
+    let (status, none) = answer(get("")).await;
+    assert_eq!((status, none), (StatusCode::OK, json!({ "node": NODE, "examination": null })));
+    let (status, sent) = answer(hub.request(Method::POST, &path).json(&json!({}))).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{sent}");
+    let (node, command) = hub.commands.sent.lock().unwrap().last().unwrap().clone();
+    assert_eq!((node.as_str(), command.action), (NODE, Action::Examine {}));
+    assert_eq!(sent, json!({ "id": hex::encode(command.id), "node": NODE, "ttl_ms": 30_000 }));
+
+    let cause = Code::NetworkNoRoute.finding(Verdict::Fail);
+    let report = Report::clipped(Some(command.id), "0.1.0".parse().unwrap(), 900, vec![cause]);
+    let body = EventBody::Examination { verdict: report.worst(), report: report.seal() };
+    hub.store.events.lock().unwrap().push(EventRow {
+        id: 1_000_000,
+        node: node.clone(),
+        epoch: EPOCH,
+        seq: 77,
+        at_ms: NOW_MS - 4_000,
+        dating: Dating::Clock,
+        received_ms: NOW_MS,
+        record: EventRecord { stamp: STAMP, body },
+    });
+    for (query, what) in [
+        ("", "Tidak ada jalan keluar dari jaringan lokal."),
+        ("?language=id", "Tidak ada jalan keluar dari jaringan lokal."),
+        ("?language=en", "There is no way out of the local network."),
+    ] {
+        let (_, shown) = answer(get(query)).await;
+        let shown = &shown["examination"];
+        assert_eq!((&shown["id"], &shown["age_s"], &shown["verdict"]), (&sent["id"], &json!(4), &json!("fail")));
+        assert_eq!(shown["findings"][0]["what"], what);
+    }
+    let refused = error(answer(get("?language=jv")).await);
+    assert_eq!(refused, (400, "bad_parameter".into(), "language = \"jv\": id, en is allowed".into()));
+    let nobody = hub.request(Method::GET, "/api/v1/nodes/nobody/examination");
+    assert_eq!(error(answer(nobody).await).0, 404);
+    *hub.vitals.connected.lock().unwrap() = Some(false);
+    assert_eq!(error(answer(hub.request(Method::POST, &path).json(&json!({}))).await).1, "node_offline");
 }
 
 #[tokio::test]

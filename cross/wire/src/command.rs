@@ -50,6 +50,10 @@ pub enum Action {
         #[n(0)]
         off_ms: u32,
     },
+    /// Examine yourself; the findings come as [`crate::event::EventBody::Examination`] with this command's id.
+    #[n(4)]
+    #[cbor(map)]
+    Examine {},
 }
 
 impl Command {

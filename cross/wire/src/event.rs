@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::doctor::{SealedReport, Verdict};
 use crate::units::numbered;
 use crate::{Epoch, Label, Missing, SeqRange, Stamp, Stream, Text};
 
@@ -180,6 +181,17 @@ pub enum EventBody {
         /// Why there is no module.
         #[n(2)]
         missing: Option<Missing>,
+    },
+    /// The node was examined.
+    #[n(15)]
+    #[cbor(map)]
+    Examination {
+        /// The worst of what was found.
+        #[n(0)]
+        verdict: Verdict,
+        /// The findings.
+        #[n(1)]
+        report: SealedReport,
     },
 }
 

@@ -40,6 +40,8 @@ pub mod command;
 #[cfg(feature = "zstd")]
 pub mod compress;
 #[cfg(feature = "alloc")]
+pub mod doctor;
+#[cfg(feature = "alloc")]
 pub mod error;
 #[cfg(feature = "alloc")]
 pub mod event;

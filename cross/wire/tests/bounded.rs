@@ -66,6 +66,7 @@ fn decode_all(payload: &[u8]) {
     let _ = Command::from_slice(payload);
     let _ = ReadingBlock::from_slice(payload);
     let _ = ImagePart::from_slice(payload);
+    let _ = minicbor::decode::<doctor::Report>(payload);
     let _ = compress::decompress(payload);
     if let Ok(text) = std::str::from_utf8(payload) {
         let _ = Topic::parse(text);
@@ -108,6 +109,10 @@ fn seeds() -> Vec<Vec<u8>> {
     });
     let loss = Loss { epoch: EPOCH, stream: Stream::Service, range: SeqRange::one(9), reason: LossReason::Damaged };
     let event = to_vec(&EventRecord { stamp: STAMP, body: EventBody::Loss(loss) });
+    let camera = doctor::Code::CameraHttp.finding(doctor::Verdict::Fail).with_text("camera", "halaman");
+    let examined = doctor::Report::clipped(None, "0.1.0".parse().unwrap(), 9, vec![camera; 20]);
+    let body = EventBody::Examination { verdict: examined.worst(), report: examined.seal() };
+    let examination = to_vec(&EventRecord { stamp: STAMP, body });
     let range = |count| SeqRange::with_count(5, count).unwrap();
     let meta = ImageMeta {
         stamp: STAMP,
@@ -156,7 +161,7 @@ fn seeds() -> Vec<Vec<u8>> {
     };
     vec![
         seal(&node(), EPOCH, Stream::Service, range(40), &vec![service; 40]),
-        seal(&node(), EPOCH, Stream::Event, range(2), &[event.clone(), event]),
+        seal(&node(), EPOCH, Stream::Event, range(3), &[event.clone(), event, examination]),
         seal(&node(), EPOCH, Stream::Reading, range(120), &[block().to_vec()]),
         seal_image_part(&node(), EPOCH, 5, &ImagePart { meta, offset: 100, bytes: vec![7; 900] }),
         Downlink::Ack(ack).to_vec(),
@@ -164,6 +169,7 @@ fn seeds() -> Vec<Vec<u8>> {
         state.to_vec(),
         Command { id: [1; 16], ttl_ms: 5, action: Action::SnapshotNow { camera: "halaman".parse().unwrap() } }.to_vec(),
         block().to_vec(),
+        to_vec(&examined),
         Topic::Up(node(), Stream::Event).to_string().into_bytes(),
     ]
 }

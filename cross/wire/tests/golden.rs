@@ -5,6 +5,7 @@
 use simpul_wire::ack::*;
 use simpul_wire::batch::{Encoding, seal, seal_image_part};
 use simpul_wire::command::{Action, Command};
+use simpul_wire::doctor::{Code, Finding, Report, Verdict};
 use simpul_wire::error::to_vec;
 use simpul_wire::event::*;
 use simpul_wire::image::{ImageMeta, ImagePart};
@@ -264,6 +265,58 @@ fn commands() {
         command(Action::PowerCycle { off_ms: 5_000 }),
         "a30050060606060606060606060606060606060119ea60028203a100191388",
     );
+    check(command(Action::Examine {}), "a30050060606060606060606060606060606060119ea60028204a0");
+}
+
+#[test]
+fn an_examination() {
+    let findings = vec![
+        Code::HubWrongAuthority
+            .finding(Verdict::Fail)
+            .with_text("address", "hub:8883")
+            .with("at", doctor::Value::UnixS(1_795_000_000)),
+        Finding { follows: Some(105), ..Code::HubBacklog.finding(Verdict::Warn) }
+            .with("records", doctor::Value::Count(12))
+            .with("bytes", doctor::Value::Bytes(4_096))
+            .with("age", doctor::Value::DurationMs(61_000))
+            .with("supply", doctor::Value::Millivolts(11_900)),
+    ];
+    let report = Report::clipped(Some([7; 16]), text("0.1.0"), 1_200, findings);
+    assert_eq!((report.worst(), report.omitted), (Verdict::Fail, 0));
+    let event = event(EventBody::Examination { verdict: report.worst(), report: report.seal() });
+    check(
+        event.clone(),
+        "a200830319ee481b000001a1ee565e0001820fa200030158b7a50050070707070707070707070707070707070165302e312e30021904b00382a400186901736875622e77726f6e675f617574686f7269747902030382a200676164647265737301820181686875623a38383833a200626174018205811a6afd86c0a5001872016b6875622e6261636b6c6f6702020384a200677265636f726473018202810ca20065627974657301820381191000a200636167650182048119ee48a20066737570706c7901820681192e7c0418690400",
+    );
+    let EventBody::Examination { report: sealed, .. } = minicbor::decode::<EventRecord>(&event).unwrap().body else {
+        panic!("an examination");
+    };
+    assert_eq!(sealed.open().unwrap(), report);
+}
+
+#[test]
+fn what_only_a_newer_agent_finds_keeps_its_number_and_its_name() {
+    let newer = Finding { code: 999, id: text("roof.leaks"), ..Code::StorageGood.finding(Verdict::Warn) };
+    let report = Report::clipped(None, text("9.0.0"), 1, vec![newer.clone()]).seal().open().unwrap();
+    assert_eq!(&report.findings[..], &[newer]);
+    assert_eq!(report.findings[0].known(), None);
+}
+
+#[test]
+fn a_report_that_is_too_long_loses_its_end_and_says_how_much() {
+    let long = "x".repeat(500);
+    let findings: Vec<_> =
+        (0..100).map(|_| Code::CameraHttp.finding(Verdict::Fail).with_text("error", &long)).collect();
+    let report = Report::clipped(Some([1; 16]), text("0.1.0"), u32::MAX, findings);
+    assert!(to_vec(&report).len() <= doctor::REPORT_BYTES_MAX && report.findings.len() > 20);
+    assert_eq!(report.findings.len() + report.omitted as usize, 100);
+    let mut many = to_vec(&vec![Code::CameraGood.finding(Verdict::Ok); 65]);
+    assert!(minicbor::decode::<doctor::Findings>(&many).is_err());
+    many = to_vec(&vec![Code::CameraGood.finding(Verdict::Ok); 64]);
+    assert!(minicbor::decode::<doctor::Findings>(&many).is_ok());
+    assert!(
+        minicbor::decode::<doctor::SealedReport>(&to_vec(&minicbor::bytes::ByteVec::from(vec![0; 12_289]))).is_err()
+    );
 }
 
 #[test]
@@ -296,6 +349,27 @@ fn numbers_never_move() {
         list!(Missing),
         "1 not supported, 2 device off, 3 timeout, 4 no light, 5 no module, 6 bad checksum, 7 out of range, 8 bus stuck, \
          9 forbidden, 10 unreadable, 11 not yet, 12 no diagnostics"
+    );
+    assert_eq!(list!(Verdict), "1 ok, 2 warn, 3 fail, 4 unknown, 5 absent");
+    assert_eq!(
+        list!(Code),
+        "1 storage.good, 2 storage.low, 3 storage.full, 4 storage.read_only, 5 storage.write_error, 6 \
+         storage.slow, 7 storage.worn, 8 storage.unknown, 10 spool.good, 11 spool.quarantined, 12 spool.damaged, \
+         13 spool.at_limit, 14 spool.lost, 15 spool.missing, 20 clock.good, 21 clock.unsynchronised, 22 \
+         clock.behind, 23 clock.ahead, 30 power.good, 31 power.undervoltage, 32 power.board_low, 34 power.unknown, 35 power.absent, 40 board.good, 41 board.unplugged, 42 board.silent, 43 \
+         board.boot_loader, 44 board.wrong_protocol, 45 board.journal, 46 board.noise, 47 board.impossible, 48 \
+         board.refused, 49 board.unknown, 50 board.absent, 60 camera.good, 61 camera.name, 62 camera.unreachable, \
+         63 camera.http, 64 camera.password, 65 camera.paused, 66 camera.login, 67 camera.no_picture, 68 \
+         camera.short, 69 camera.frozen, 70 camera.black, 71 camera.view, 72 camera.secret, 73 camera.unknown, 74 \
+         camera.absent, 80 network.good, 81 network.no_link, 82 network.no_address, 83 network.no_route, 84 \
+         network.unknown, 90 name.good, 91 name.not_found, 92 name.timeout, 100 hub.good, 101 hub.closed, 102 \
+         hub.timeout, 103 hub.unreachable, 104 hub.no_tls, 105 hub.wrong_authority, 106 hub.wrong_name, 107 \
+         hub.expired, 108 hub.not_yet_valid, 109 hub.refuses_certificate, 110 hub.refuses_session, 111 \
+         hub.silent, 112 hub.disconnected, 113 hub.no_acknowledgement, 114 hub.backlog, 115 hub.refuses_records, \
+         116 hub.unknown, 120 certificate.good, 121 certificate.file, 122 certificate.expired, 123 \
+         certificate.expires_soon, 124 certificate.not_yet_valid, 125 certificate.wrong_node, 126 \
+         certificate.wrong_key, 127 certificate.wrong_authority, 140 agent.good, 141 agent.not_running, 142 \
+         agent.silent, 150 check.timeout"
     );
     assert_eq!(list!(Origin), "1 api, 2 board");
     assert_eq!(list!(VisitOutcome), "1 served, 2 no show, 3 cancelled, 4 referred");

@@ -12,11 +12,14 @@
 //! the compiler cannot see (a text that nobody says, one said in English twice) is a test in `tests/catalogue.rs`.
 //! To add a text: a variant in its area's file. To add an area: a file and a line below.
 //!
+//! What an examination finds has its texts by code: [`findings`].
+//!
 //! Numbers, bytes and durations are written as the language does in [`Language`]'s functions: pass the result in.
 //! Left to others: the room's page has its own catalogue; `--help` is the command line's own.
 
 mod catalogue;
 mod entry;
+pub mod findings;
 mod language;
 mod macros;
 mod number;

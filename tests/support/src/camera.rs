@@ -30,6 +30,8 @@ pub enum Behaviour {
     Unauthorized,
     /// Announces the whole picture, sends all but the last 100 bytes, closes.
     CutShort,
+    /// An HTML page with status 200, as cameras answer that do not know an address.
+    Page,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,9 @@ impl Inner {
             let challenge =
                 format!("Digest realm=\"{REALM}\", qop=\"auth\", algorithm=MD5, nonce=\"{nonce}\", opaque=\"c1\"");
             return Response::new(401, "text/plain", b"login".to_vec()).header("WWW-Authenticate", challenge);
+        }
+        if state.behaviour == Behaviour::Page {
+            return Response::new(200, "text/html", b"<html><body>Login</body></html>".to_vec());
         }
         let now_ms = self.clock.wall_ms();
         let picture = match state.behaviour {

@@ -195,7 +195,8 @@ fn distance(one: u64, other: u64, visible_bits: u32) -> u32 {
     (one ^ other).count_ones() * 64 / visible_bits.max(1)
 }
 
-fn is_black(measures: &Measures) -> bool {
+/// Whether a picture shows nothing at all.
+pub fn is_black(measures: &Measures) -> bool {
     measures.mean.is_some_and(|mean| mean < BLACK_MEAN_MAX) && measures.variance < BLACK_VARIANCE_MAX
 }
 

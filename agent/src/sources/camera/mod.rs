@@ -8,7 +8,7 @@ use std::future::Future;
 
 use reqwest::Url;
 use sha2::{Digest, Sha256};
-use simpul_clock::Clock;
+use simpul_clock::{Clock, Moment};
 use simpul_wire::Text;
 use simpul_wire::event::{CameraCondition, EventBody, EventRecord};
 use simpul_wire::image::ImageMeta;
@@ -33,6 +33,7 @@ mod judge;
 mod onvif;
 mod picture;
 mod schedule;
+pub mod trial;
 mod view_file;
 
 /// One decoded picture in the process at a time, over all cameras: they are what memory peaks are made of.
@@ -69,9 +70,10 @@ pub async fn run<S: Sink>(
     stamper: Stamper,
     clock: Clock,
     mut commands: mpsc::Receiver<CameraCommand>,
+    shown: watch::Sender<CameraShown>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), CameraError> {
-    let mut camera = Camera::new(config, sink, stamper, clock)?;
+    let mut camera = Camera::new(config, sink, stamper, clock, shown)?;
     let mut commanded = true;
     loop {
         let wait = camera.schedule.next().since(camera.clock.now());
@@ -93,6 +95,27 @@ pub async fn run<S: Sink>(
     }
 }
 
+/// A camera's address, and the way to ask it.
+fn peer(config: &CameraConfig) -> Result<(Url, Peer), CameraError> {
+    let camera = || config.id.to_string();
+    let address = match &config.address {
+        CameraAddress::Snapshot(url) => url,
+        CameraAddress::Onvif { device, .. } => device,
+    };
+    let address = Url::parse(address)
+        .map_err(|error| CameraError::Address { camera: camera(), what: format!("address: {error}") })?;
+    let login = match (&config.username, &config.password_file) {
+        (Some(username), Some(path)) => {
+            let password = read_secret(path).map_err(|source| CameraError::Password { camera: camera(), source })?;
+            Some(Login::new(username.clone(), password))
+        }
+        _ => None,
+    };
+    let peer = Peer::new(login, address.scheme() == "https")
+        .map_err(|what| CameraError::Address { camera: camera(), what })?;
+    Ok((address, peer))
+}
+
 struct Camera<S> {
     config: CameraConfig,
     sink: S,
@@ -109,6 +132,18 @@ struct Camera<S> {
     kept_view: View,
     /// The condition that was last reported, durably.
     reported: Option<CameraCondition>,
+    shown: watch::Sender<CameraShown>,
+}
+
+/// What the agent shows of a camera on site.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CameraShown {
+    /// Its condition; nothing: not known since the start.
+    pub condition: Option<CameraCondition>,
+    /// More about it, for people.
+    pub detail: String,
+    /// Until then it is not asked, so that it does not lock us out.
+    pub paused_until: Option<Moment>,
 }
 
 /// Why a picture is taken.
@@ -120,24 +155,14 @@ enum Purpose {
 }
 
 impl<S: Sink> Camera<S> {
-    fn new(config: CameraConfig, sink: S, stamper: Stamper, clock: Clock) -> Result<Self, CameraError> {
-        let camera = || config.id.to_string();
-        let address = match &config.address {
-            CameraAddress::Snapshot(url) => url,
-            CameraAddress::Onvif { device, .. } => device,
-        };
-        let address = Url::parse(address)
-            .map_err(|error| CameraError::Address { camera: camera(), what: format!("address: {error}") })?;
-        let login = match (&config.username, &config.password_file) {
-            (Some(username), Some(path)) => {
-                let password =
-                    read_secret(path).map_err(|source| CameraError::Password { camera: camera(), source })?;
-                Some(Login::new(username.clone(), password))
-            }
-            _ => None,
-        };
-        let peer = Peer::new(login, address.scheme() == "https")
-            .map_err(|what| CameraError::Address { camera: camera(), what })?;
+    fn new(
+        config: CameraConfig,
+        sink: S,
+        stamper: Stamper,
+        clock: Clock,
+        shown: watch::Sender<CameraShown>,
+    ) -> Result<Self, CameraError> {
+        let (address, peer) = peer(&config)?;
         let has_masks = !config.masks.is_empty();
         let view_file = has_masks.then(|| ViewFile::new(&config));
         let view = view_file.as_ref().map(|file| file.load(config.mask_resolution)).unwrap_or_default();
@@ -157,6 +182,7 @@ impl<S: Sink> Camera<S> {
             view_file,
             kept_view: view,
             reported: None,
+            shown,
         })
     }
 
@@ -197,6 +223,8 @@ impl<S: Sink> Camera<S> {
             Err(Failed::Impossible(_)) => Ended::Impossible,
         };
         let paused = self.schedule.ended(self.clock.now(), ended, random());
+        let paused_until = paused.then(|| self.schedule.next());
+        self.shown.send_modify(|shown| shown.paused_until = paused_until);
         let failed = match fetched {
             Ok(body) => return self.see(body, purpose).await,
             Err(failed) => failed,
@@ -306,6 +334,10 @@ impl<S: Sink> Camera<S> {
 
     /// Report a condition, if it is another than the last one that was reported.
     async fn report(&mut self, condition: CameraCondition, detail: &str) {
+        self.shown.send_modify(|shown| {
+            shown.condition = Some(condition);
+            detail.clone_into(&mut shown.detail);
+        });
         if self.reported == Some(condition) {
             return;
         }

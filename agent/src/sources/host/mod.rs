@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use simpul_clock::Clock;
+use simpul_wire::Missing;
 use simpul_wire::event::{EventBody, EventRecord, PowerCondition};
 use simpul_wire::reading::{ReadingBlock, Value};
 use tokio::sync::watch;
@@ -98,6 +99,14 @@ pub async fn run<S: Sink>(
     if let Some(block) = host.readings.close() {
         host.append(block).await;
     }
+}
+
+/// Whether the machine's supply voltage is too low, by its own monitor under `sys`.
+///
+/// # Errors
+/// Why that is not known; [`Missing::NotSupported`]: there is no monitor.
+pub fn undervoltage(sys: &Path) -> Result<bool, Missing> {
+    probe::undervoltage(sys).map(|low| low != 0.0)
 }
 
 struct Host<S> {

@@ -44,7 +44,7 @@ impl Probe {
             sample("disk_free", Unit::Bytes, self.disk_free()),
             sample("card_written", Unit::Bytes, self.card_written()),
             sample("temperature", Unit::Celsius, self.temperature()),
-            sample("undervoltage", Unit::Flag, self.undervoltage()),
+            sample("undervoltage", Unit::Flag, undervoltage(&self.machine.sys)),
         ];
         let now = clock.now();
         if self.synced.is_none_or(|at| now.since(at) >= SYNC_INTERVAL) {
@@ -122,20 +122,6 @@ impl Probe {
         if (-60.0..=150.0).contains(&celsius) { Ok(tenths(celsius)) } else { Err(Missing::OutOfRange) }
     }
 
-    /// The Raspberry Pi's supply monitor, if there is one.
-    fn undervoltage(&self) -> Measured {
-        let monitors = match std::fs::read_dir(self.machine.sys.join("class/hwmon")) {
-            Ok(monitors) => monitors,
-            Err(error) => return Err(reason(&error)),
-        };
-        for monitor in monitors.flatten().take(MONITORS_MAX) {
-            if read(&monitor.path().join("name")).is_ok_and(|name| name.trim() == "rpi_volt") {
-                return number(&monitor.path().join("in0_lcrit_alarm")).and_then(flag);
-            }
-        }
-        Err(Missing::NotSupported)
-    }
-
     fn find_interface(&mut self) {
         let Ok(text) = read(&self.machine.proc.join("net/route")) else { return };
         let routes = text.lines().skip(1).map(|line| line.split_whitespace());
@@ -150,6 +136,20 @@ impl Probe {
         let interface = self.interface.as_ref().ok_or(Missing::NotYet)?;
         number(&self.machine.sys.join("class/net").join(interface).join(file))
     }
+}
+
+/// The Raspberry Pi's supply monitor, if there is one.
+pub(super) fn undervoltage(sys: &Path) -> Measured {
+    let monitors = match std::fs::read_dir(sys.join("class/hwmon")) {
+        Ok(monitors) => monitors,
+        Err(error) => return Err(reason(&error)),
+    };
+    for monitor in monitors.flatten().take(MONITORS_MAX) {
+        if read(&monitor.path().join("name")).is_ok_and(|name| name.trim() == "rpi_volt") {
+            return number(&monitor.path().join("in0_lcrit_alarm")).and_then(flag);
+        }
+    }
+    Err(Missing::NotSupported)
 }
 
 fn sample(metric: &str, unit: Unit, value: Measured) -> Sample {

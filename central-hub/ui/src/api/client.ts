@@ -1,8 +1,8 @@
 // The hub's API over HTTP: the only place that knows paths and status codes.
 
 import type { Failure } from './link';
-import type { Overview } from './model';
-import { parse_overview } from './parse';
+import type { ExaminationView, Overview } from './model';
+import { parse_examination, parse_overview } from './parse';
 
 /** A hub that has not answered by then is not answering: the wall must say so within its 15 s. */
 const FETCH_TIMEOUT_MS = 8_000;
@@ -85,9 +85,29 @@ export function order_board(node: string, action: BoardAction, desk?: number): P
 export type Ordered = { id: string } | { failure: 'offline' | 'unauthorized' | 'refused' | 'unreachable' };
 
 /** Switches what hangs on a node's relay off and on again. The result comes with the overview, under the same id. */
-export async function order_power_cycle(node: string, off_ms: number): Promise<Ordered> {
+export function order_power_cycle(node: string, off_ms: number): Promise<Ordered> {
+  return order(`/api/v1/nodes/${encodeURIComponent(node)}/commands/power-cycle`, { off_ms });
+}
+
+/** Lets a node examine itself. What it finds is its newest examination, under the same id. */
+export function order_examination(node: string): Promise<Ordered> {
+  return order(`/api/v1/nodes/${encodeURIComponent(node)}/examination`, {});
+}
+
+/** A node's newest examination in words of this language: null if there is none, undefined if it could not be asked for. */
+export async function fetch_examination(node: string, language: string): Promise<ExaminationView | null | undefined> {
   try {
-    const response = await post_json(`/api/v1/nodes/${encodeURIComponent(node)}/commands/power-cycle`, { off_ms });
+    const path = `/api/v1/nodes/${encodeURIComponent(node)}/examination?language=${language}`;
+    const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+    return response.ok ? parse_examination(await response.json()) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function order(path: string, body: unknown): Promise<Ordered> {
+  try {
+    const response = await post_json(path, body);
     if (response.status === 401) return { failure: 'unauthorized' };
     if (response.status === 409) return { failure: 'offline' };
     if (!response.ok) return { failure: 'refused' };

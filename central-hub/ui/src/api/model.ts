@@ -217,6 +217,38 @@ export interface CommandResultView {
   at_ms: number;
 }
 
+/** A node's newest examination. */
+export interface NodeExaminationView {
+  node: string;
+  examination: ExaminationView | null;
+}
+
+export interface ExaminationView {
+  id: string | null;
+  at_ms: number;
+  age_s: number;
+  verdict: string;
+  version: string | null;
+  took_ms: number | null;
+  findings: FindingView[] | null;
+  omitted: number | null;
+}
+
+/** A finding, in words of the language that was asked for. */
+export interface FindingView {
+  code: number;
+  id: string;
+  verdict: string;
+  verdict_text: string;
+  follows: string | null;
+  parameters: Record<string, ParameterView>;
+  what: string;
+  why: string | null;
+  act: string | null;
+}
+
+export type ParameterView = { kind: string; value: string | number };
+
 /** The hub was restored from a backup. */
 export interface RestoredView {
   at_ms: number;

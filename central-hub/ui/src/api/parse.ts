@@ -1,6 +1,6 @@
 // Looks at an answer before the page believes it: a proxy's error page with status 200 is no overview.
 
-import type { Overview } from './model';
+import type { ExaminationView, Overview } from './model';
 
 const NODE_LISTS = ['streams', 'cameras', 'readings'] as const;
 
@@ -14,6 +14,17 @@ export function parse_overview(answer: unknown): Overview | null {
     (node: unknown) => is_object(node) && typeof node['id'] === 'string' && NODE_LISTS.every((list) => Array.isArray(node[list])),
   );
   return whole ? (answer as unknown as Overview) : null;
+}
+
+/** The answer as a node's newest examination (null: there is none), or undefined if it is not one. */
+export function parse_examination(answer: unknown): ExaminationView | null | undefined {
+  if (!is_object(answer)) return undefined;
+  const { examination } = answer;
+  if (examination === null) return null;
+  if (!is_object(examination) || !Number.isFinite(examination['at_ms'])) return undefined;
+  const { findings } = examination;
+  const whole = findings === null || (Array.isArray(findings) && findings.every((it: unknown) => is_object(it) && typeof it['what'] === 'string'));
+  return whole ? (examination as unknown as ExaminationView) : undefined;
 }
 
 function is_object(value: unknown): value is Record<string, unknown> {

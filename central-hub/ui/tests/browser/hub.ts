@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
-import type { Overview } from '../../src/api/model';
+import type { ExaminationView, Overview } from '../../src/api/model';
 import { scene_png } from './scene';
 
 const DIST = join(import.meta.dirname, '../../dist');
@@ -23,6 +23,8 @@ export class PlayedHub {
   post_status = 204;
   /** The id that an order is answered with; empty: `post_status` alone. */
   order_id = '';
+  /** The newest examination of every node, in words of a language. */
+  examination: (language: string) => ExaminationView | null = () => null;
   overviews_served = 0;
   /** Ids of the images that were fetched, in order. */
   looks: number[] = [];
@@ -101,12 +103,16 @@ export class PlayedHub {
       this.say('heartbeat');
       return;
     }
+    if (request.method === 'GET' && path.endsWith('/examination')) {
+      const language = new URL(request.url ?? '/', this.url).searchParams.get('language') ?? '';
+      return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ node: '', examination: this.examination(language) }));
+    }
     const image = /^\/api\/v1\/snapshots\/(\d+)\/image$/.exec(path);
     if (image) {
       this.looks.push(Number(image[1]));
       return void response.writeHead(200, { 'content-type': 'image/png', 'cache-control': 'no-store' }).end(scene_png(Number(image[1])));
     }
-    if (request.method === 'POST' && path.endsWith('/commands/power-cycle') && this.order_id !== '') {
+    if (request.method === 'POST' && /\/(commands\/power-cycle|examination)$/.test(path) && this.order_id !== '') {
       return void response.writeHead(202, { 'content-type': 'application/json' }).end(JSON.stringify({ id: this.order_id, ttl_ms: 30_000, ...(body as object) }));
     }
     if (request.method === 'POST') return void response.writeHead(this.post_status).end();

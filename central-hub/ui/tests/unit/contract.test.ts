@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const HUB = ['model.rs', 'model/board.rs', 'model/hub.rs'].map((file) => readFileSync(join(import.meta.dirname, '../../../src/view', file), 'utf8')).join('\n').replace(/\/\/.*$/gm, '');
+const HUB = ['model.rs', 'model/board.rs', 'model/examination.rs', 'model/hub.rs'].map((file) => readFileSync(join(import.meta.dirname, '../../../src/view', file), 'utf8')).join('\n').replace(/\/\/.*$/gm, '');
 const PAGE = readFileSync(join(import.meta.dirname, '../../src/api/model.ts'), 'utf8');
 
 type Fields = Map<string, string>;
@@ -26,7 +26,7 @@ function interfaces(source: string): Map<string, Fields> {
 function structs(source: string): Map<string, Fields> {
   const found = new Map<string, Fields>();
   for (const [, name, body] of source.matchAll(/pub struct (\w+)(?:<T>)? \{([^}]*)\}/g)) {
-    const fields = [...(body ?? '').matchAll(/pub (\w+): ([^,\n]+),/g)].map(([, field, type]) => [field ?? '', in_page(type ?? '')] as [string, string]);
+    const fields = [...(body ?? '').matchAll(/pub (\w+): ([^,\n]+(?:, \w+>)?),/g)].map(([, field, type]) => [field ?? '', in_page(type ?? '')] as [string, string]);
     found.set(name ?? '', new Map(fields));
   }
   return found;
@@ -38,6 +38,8 @@ function in_page(type: string): string {
   if (optional) return `${in_page(optional[1] ?? '')} | null`;
   const list = /^Vec<(.+)>$/.exec(type);
   if (list) return `${in_page(list[1] ?? '')}[]`;
+  const map = /^BTreeMap<String, (.+)>$/.exec(type);
+  if (map) return `Record<string, ${in_page(map[1] ?? '')}>`;
   if (/^(i|u)(8|16|32|64)$|^f64$/.test(type)) return 'number';
   if (type === 'String') return 'string';
   if (type === 'bool') return 'boolean';

@@ -7,6 +7,7 @@ mod ask;
 mod bundle;
 mod card;
 mod common;
+mod doctor;
 mod help;
 mod label;
 
@@ -14,11 +15,19 @@ pub use ask::Ask;
 pub use bundle::Bundle;
 pub use card::Card;
 pub use common::Common;
+pub use doctor::Doctor;
 pub use help::Help;
 pub use label::Label;
 
 use crate::Entry;
 
 /// Every area's texts.
-pub const AREAS: &[&[Entry]] =
-    &[Ask::ENTRIES, Bundle::ENTRIES, Card::ENTRIES, Common::ENTRIES, Help::ENTRIES, Label::ENTRIES];
+pub const AREAS: &[&[Entry]] = &[
+    Ask::ENTRIES,
+    Bundle::ENTRIES,
+    Card::ENTRIES,
+    Common::ENTRIES,
+    Doctor::ENTRIES,
+    Help::ENTRIES,
+    Label::ENTRIES,
+];
