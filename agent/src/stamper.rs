@@ -16,7 +16,7 @@ use crate::config::ClockTrust;
 
 /// systemd-timesyncd touches it on its first synchronisation; systemd-time-wait-sync does for every other daemon that
 /// sets the kernel's status (systemd-time-wait-sync.service(8)). It is gone after a boot.
-const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
+pub(crate) const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
 
 /// A clock that differs from the hub's by no more than this agrees with it: latency of a slow link included.
 const AGREES_MS: i64 = 2_000;

@@ -389,8 +389,14 @@ fn requests_and_answers_of_the_enrolment_api() {
         addresses: vec![text("hub.example:8884")],
         renew: true,
     };
-    check(trust.to_vec(), "a40082413141320181706875622e6578616d706c653a383838330281706875622e6578616d706c653a3838383403f5");
+    check(
+        trust.to_vec(),
+        "a40082413141320181706875622e6578616d706c653a383838330281706875622e6578616d706c653a3838383403f5",
+    );
     let validity = Validity { from_s: 1_795_000_000, to_s: 1_829_300_800 };
-    check(Identity { certificate: vec![0x30].into(), validity, trust }.to_vec(), "a300413001a2001a6afd86c0011a6d08ea4002a40082413141320181706875622e6578616d706c653a383838330281706875622e6578616d706c653a3838383403f5");
+    check(
+        Identity { certificate: vec![0x30].into(), validity, trust }.to_vec(),
+        "a300413001a2001a6afd86c0011a6d08ea4002a40082413141320181706875622e6578616d706c653a383838330281706875622e6578616d706c653a3838383403f5",
+    );
     check(Refusal { reason: RefusalReason::UsedToken, text: text("used") }.to_vec(), "a20002016475736564");
 }
