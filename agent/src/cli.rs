@@ -16,6 +16,7 @@ use simpul_words::Language;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BoardPort, Config, print_defaults};
+use crate::enrolment::access::Enrolment;
 use crate::sources::board::image::Image;
 use crate::sources::board::port::Machine;
 use crate::sources::board::{describe, monitor};
@@ -82,6 +83,15 @@ enum Command {
         /// id or en. Left out: English where the locale is English, else Indonesian.
         #[arg(long)]
         language: Option<Language>,
+    },
+    /// Enrol this node with a token, and say how that went; `run` does the same by itself when it finds the token.
+    Enrol {
+        /// The file with the token. Left out: the configuration's.
+        #[arg(long)]
+        token_file: Option<PathBuf>,
+        /// The configuration that the agent runs with.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
     },
     /// Check a configuration, or print one with every default.
     #[command(subcommand)]
@@ -194,6 +204,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Run { config } => run_agent(&config),
         Command::Status { config, json } => show_status(&config, json),
         Command::Doctor { config, json, language } => doctor::run(&config, json, language),
+        Command::Enrol { token_file, config } => enrol(&config, token_file),
         Command::Config(ConfigCommand::Check { file }) => check(&file),
         Command::Config(ConfigCommand::PrintDefaults) => out(&print_defaults()),
         Command::Board(BoardCommand::Status { config, json }) => show_board(&config, json),
@@ -260,6 +271,20 @@ fn run_agent(path: &Path) -> Result<(), Failure> {
         };
         run::run(config, Clock::machine(), stop).await.map_err(Failure::failed)
     })
+}
+
+fn enrol(path: &Path, token_file: Option<PathBuf>) -> Result<(), Failure> {
+    let config = load(path)?;
+    let time = run::judging_time(&config.state_directory, Clock::machine(), config.clock);
+    let mut settings = config.enrolment;
+    settings.token_file = token_file.unwrap_or(settings.token_file);
+    let token_file = settings.token_file.clone();
+    let enrolment = Enrolment::new(config.node.clone(), settings, config.uplink, time);
+    match runtime()?.block_on(enrolment.enrol_if_new()).map_err(Failure::failed)? {
+        Some(_) => out(&format!("{} is enrolled: it has its own certificate\n", config.node)),
+        None if token_file.exists() => out(&format!("{} is enrolled already, with this token\n", config.node)),
+        None => Err(Failure::Failed(format!("{}: there is no token", token_file.display()))),
+    }
 }
 
 fn ask(path: &Path) -> Result<status::Status<serde_json::Value>, Failure> {

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod doctor;
+pub mod enrolment;
 pub mod files;
 pub mod run;
 pub mod sources;

@@ -20,8 +20,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::commands::{CommandDesk, Sources};
-use crate::config::Config;
+use crate::config::{Config, UplinkConfig};
 use crate::doctor::{Examiner, Patient};
+use crate::enrolment::access::{Access, Enrolment};
+use crate::enrolment::{EnrolmentError, keeper};
 use crate::sources::board::status::BoardStatus;
 use crate::sources::board::{self, BoardCommand};
 use crate::sources::camera::{self, CameraShown};
@@ -31,7 +33,9 @@ use crate::spool::{NewRecord, OpenReport, Spool, SpoolError};
 use crate::stamper::Stamper;
 use crate::status::{self, Shown};
 use crate::uplink::driver::{Driver, Parts, UplinkStatus};
-use crate::uplink::tls::{JudgingTime, client_config};
+use crate::uplink::tls::JudgingTime;
+
+pub use clock::judging_time;
 
 /// Pause before a part that could not start is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -91,7 +95,8 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     }
     say(&spool, &stamper, started(&report)).await;
 
-    let agent = Agent { time: clock::judging_time(&directory, clock.clone()), config, clock, stamper, spool };
+    let agent =
+        Agent { time: clock::judging_time(&directory, clock.clone(), config.clock), config, clock, stamper, spool };
     let (sources_stop, sources_stopped) = watch::channel(false);
     let (uplink_stop, uplink_stopped) = watch::channel(false);
     let (mut sources, ways, seen) = agent.sources(&sources_stopped);
@@ -243,24 +248,30 @@ impl Agent {
         tasks.spawn(desk.run(commands, stop.clone()));
 
         let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
-        let (node, config, time) = (self.config.node.clone(), self.config.uplink.clone(), self.time.clone());
+        let (node, config) = (self.config.node.clone(), self.config.uplink.clone());
+        let enrolment = Enrolment::new(node.clone(), self.config.enrolment.clone(), config.clone(), self.time.clone());
+        let (keeper_clock, seen, keeper_stop) = (clock.clone(), condition.clone(), stop.clone());
+        tasks.spawn(keeper::run(enrolment.clone(), keeper_clock, seen, seed(), keeper_stop));
         let driver_stop = stop.clone();
         tasks.spawn(keep("the uplink", stop.clone(), move || {
-            let parts = client_config(&config, time.clone()).map(|tls| Parts {
-                buffer: spool.clone(),
-                clock: clock.clone(),
-                stamper: stamper.clone(),
-                node: node.clone(),
-                config: config.clone(),
-                tls,
-                commands: to_desk.clone(),
-                status: status.clone(),
-                seed: seed(),
-            });
-            let stop = driver_stop.clone();
+            let (config, to_desk, status) = (config.clone(), to_desk.clone(), status.clone());
+            let (spool, stamper, clock, node) = (spool.clone(), stamper.clone(), clock.clone(), node.clone());
+            let (enrolment, stop) = (enrolment.clone(), driver_stop.clone());
             async move {
-                Driver::new(parts?).run(stop).await;
-                anyhow::Ok(())
+                connect(&enrolment, stop, |access| {
+                    Driver::new(Parts {
+                        buffer: spool.clone(),
+                        clock: clock.clone(),
+                        stamper: stamper.clone(),
+                        node: node.clone(),
+                        config: UplinkConfig { hubs: access.hubs, ..config.clone() },
+                        tls: access.tls,
+                        commands: to_desk.clone(),
+                        status: status.clone(),
+                        seed: seed(),
+                    })
+                })
+                .await
             }
         }));
 
@@ -281,6 +292,57 @@ impl Agent {
         }
         let sent = state.wait_for(|state| state.stream(Stream::Event).owed.is_empty());
         let _ = tokio::time::timeout(LAST_EVENT_MAX, sent).await;
+    }
+}
+
+/// Run the uplink until `stop`; anew when the hub has told of other addresses, or a new token has made another identity.
+async fn connect(
+    enrolment: &Enrolment,
+    mut stop: watch::Receiver<bool>,
+    driver: impl Fn(Access) -> Driver<Spool>,
+) -> Result<(), EnrolmentError> {
+    let mut changes = enrolment.changes();
+    loop {
+        let access = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            access = enrolment.access() => access?,
+        };
+        changes.mark_unchanged();
+        let hubs = access.hubs.clone();
+        let (halt, halted) = watch::channel(false);
+        let mut running = std::pin::pin!(driver(access).run(halted));
+        let ended = tokio::select! {
+            () = &mut running => return Ok(()),
+            _ = stop.wait_for(|stop| *stop) => true,
+            () = moved(enrolment, &mut changes, &hubs) => false,
+        };
+        halt.send_replace(true);
+        running.await;
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Until a renewal has brought other addresses, or a new token lies there.
+async fn moved(enrolment: &Enrolment, changes: &mut watch::Receiver<u64>, hubs: &[String]) {
+    loop {
+        tokio::select! {
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return std::future::pending().await;
+                }
+                let told = enrolment.load().ok().flatten().and_then(|kept| enrolment.hubs(Some(&kept)).ok());
+                if told.is_some_and(|told| told != hubs) {
+                    return;
+                }
+            }
+            () = tokio::time::sleep(RETRY) => {
+                if enrolment.has_new_token() {
+                    return;
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: what an operator types, and what it says back. `--help` is the manual.
 
 mod backup;
+mod identity;
 mod status;
 mod token;
 
@@ -48,6 +49,11 @@ First steps:
 Beyond this machine:
   set web.listen, web.certificate_file and web.key_file, then
   simpul-hub token add ruang-kendali             prints a token, once
+Nodes:
+  simpul-hub ca init --district Situbondo        the district's CA, once
+  simpul-hub nodes import villages.csv           the list of villages
+  simpul-hub nodes add 35.12.07.2003             one more node there
+  simpul-hub nodes token 35.12.07.2003-01        what the technician carries to it
 Every day:
   simpul-hub status                              how the running hub is
   simpul-hub backup /mnt/backup/simpul           while it runs, or while it is stopped";
@@ -86,6 +92,12 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// The district's CA, which signs the certificates of its nodes and of this hub
+    #[command(subcommand)]
+    Ca(identity::CaCommand),
+    /// The district's nodes: register, enrol, revoke
+    #[command(subcommand)]
+    Nodes(identity::NodesCommand),
     /// Named tokens for everybody who is not on this machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -158,6 +170,8 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Some(Command::Backup { dir }) => runtime()?.block_on(backup::backup(&config, dir, clock))?,
         Some(Command::Restore { dir, force }) => backup::restore(&config, &dir, force, &clock)?,
+        Some(Command::Ca(command)) => identity::ca(&config, command, &clock)?,
+        Some(Command::Nodes(command)) => identity::nodes(&config, command, &clock)?,
         Some(Command::Token(command)) => token::token(&config, command, &clock)?,
         Some(Command::Status { json }) => return runtime()?.block_on(status::status(&config, json)),
         Some(Command::Openapi) => {}

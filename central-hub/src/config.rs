@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use keys::print_defaults;
+use simpul_wire::enrolment::Address;
 
 use crate::view::registry::{RegisteredNode, Registry, RegistryError};
 use read::Reader;
@@ -32,6 +33,8 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// Page and API.
     pub web: WebConfig,
+    /// How nodes get certificates.
+    pub enrolment: EnrolmentConfig,
     /// Limits of the store.
     pub store: StoreConfig,
     /// The nodes to expect.
@@ -97,6 +100,19 @@ pub struct WebConfig {
     pub https: Option<(PathBuf, PathBuf)>,
     /// Named tokens.
     pub tokens_file: PathBuf,
+}
+
+/// How nodes get certificates.
+#[derive(Debug, Clone)]
+pub struct EnrolmentConfig {
+    /// Where the listener is; `None`: there is none.
+    pub listen: Option<SocketAddr>,
+    /// Where nodes find the listener.
+    pub addresses: Vec<Address>,
+    /// Where nodes find MQTT.
+    pub hubs: Vec<Address>,
+    /// How long a node's certificate holds.
+    pub certificate_seconds: u64,
 }
 
 /// Limits of the store.
@@ -213,6 +229,7 @@ impl Config {
         if mqtt.side == MqttSide::Embedded(web.listen) && web.listen.port() != 0 {
             reader.together("mqtt.listen, web.listen", "give them different ports");
         }
+        let enrolment = enrolment(&mut reader);
         let store = StoreConfig {
             // The floor holds a database, its journal and a day of images of one node.
             budget_bytes_max: reader.bytes("store.budget_bytes_max", 1 << 28),
@@ -236,7 +253,7 @@ impl Config {
         for node in listed {
             registry.insert(node)?;
         }
-        Ok(Config { data_directory, utc_offset_minutes, clock, mqtt, web, store, registry, fibre_control })
+        Ok(Config { data_directory, utc_offset_minutes, clock, mqtt, web, enrolment, store, registry, fibre_control })
     }
 }
 
@@ -265,6 +282,26 @@ fn mqtt(reader: &mut Reader, overrides: &Overrides) -> MqttConfig {
         key_file: reader.path_or_data("mqtt.key_file", "pki/hub.key"),
         revoked_file: reader.path("mqtt.revoked_file"),
     }
+}
+
+fn enrolment(reader: &mut Reader) -> EnrolmentConfig {
+    let listen = reader.is_set("enrolment.listen").then(|| reader.address("enrolment.listen"));
+    let addresses = reader.addresses("enrolment.addresses");
+    let hubs = reader.addresses("enrolment.hubs");
+    if listen.is_some() {
+        if addresses.is_empty() || hubs.is_empty() {
+            let advice = "with a listener write both: where nodes find it, and where they find MQTT";
+            reader.together("enrolment.addresses, enrolment.hubs", advice);
+        }
+        for key in ["mqtt.ca_file", "mqtt.certificate_file", "mqtt.key_file"] {
+            if reader.is_set(key) && !reader.is_set("mqtt.external_url") {
+                let advice = "leave it out: the hub's own CA, which enrols the nodes, makes it in DATA/pki";
+                reader.together(&format!("enrolment.listen, {key}"), advice);
+            }
+        }
+    }
+    let certificate_seconds = u64::from(reader.whole("enrolment.certificate_seconds", 10, 157_680_000));
+    EnrolmentConfig { listen, addresses, hubs, certificate_seconds }
 }
 
 fn web(reader: &mut Reader) -> WebConfig {

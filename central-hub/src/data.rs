@@ -5,7 +5,8 @@
 //! DATA/console.sock  the running hub's API for the command line: only the hub's user can open it
 //! DATA/store/        database and images, the store's alone
 //! DATA/tokens        named tokens, hashed
-//! DATA/pki/          certificates, unless the configuration names others
+//! DATA/identity/     the registry of nodes, tokens and certificates
+//! DATA/pki/          certificates and the CA's keys, unless the configuration names others
 //! ```
 
 use std::fs::{DirBuilder, File, TryLockError};

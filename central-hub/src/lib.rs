@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod identity;
 pub mod intake;
 pub mod mqtt;
 pub mod run;

@@ -4,6 +4,7 @@
 //! the store, let go of the folder. What was not committed by then was never acknowledged: the agents have it.
 
 mod commands;
+mod identity;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -19,15 +20,17 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Config, MqttConfig, MqttSide};
+use crate::config::{Config, MqttSide};
 use crate::data::{DataDirectory, DataError, console_socket, store_directory};
+use crate::identity::IdentityError;
 use crate::intake::{Counters, Intake};
-use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, TlsFiles, Transport};
+use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, Transport};
 use crate::store::{SqliteStore, Store, StoreConfig, StoreError};
 use crate::view::View;
 use crate::web::tokens::{TokenError, Tokens};
 use crate::web::{self, Door, HttpsError, Web, pump, router};
 use commands::MqttCommands;
+use identity::{District, tls_files};
 use vitals::{MqttDoor, Running};
 
 /// Changed nodes kept for the live events' pump; it drains at once, so this is one commit's worth many times over.
@@ -58,6 +61,9 @@ pub enum RunError {
     /// It would be open to everybody.
     #[error("web.listen = {0}: beyond loopback at least one token is needed; run `simpul-hub token add NAME` first")]
     NoToken(SocketAddr),
+    /// Its CA or registry.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Its web certificate.
     #[error(transparent)]
     Https(#[from] HttpsError),
@@ -111,7 +117,7 @@ pub fn store_config(config: &Config) -> StoreConfig {
 ///
 /// # Errors
 /// It cannot start, or a part of it ended by itself; either way it has ended in order.
-pub async fn run(config: Config, clock: Clock, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+pub async fn run(mut config: Config, clock: Clock, stop: watch::Receiver<bool>) -> Result<(), RunError> {
     let data = DataDirectory::hold(&config.data_directory)?;
     let tokens = preflight(&config, &clock)?;
     let web_listener = bind("web.listen", config.web.listen).await?;
@@ -119,6 +125,14 @@ pub async fn run(config: Config, clock: Clock, stop: watch::Receiver<bool>) -> R
         MqttSide::Embedded(address) => Some(bind("mqtt.listen", address).await?),
         MqttSide::External { .. } => None,
     };
+    let enrolment_listener = match config.enrolment.listen {
+        Some(address) => Some(bind("enrolment.listen", address).await?),
+        None => None,
+    };
+    let district = District::look(&config)?;
+    if let Some(district) = &district {
+        district.register(&mut config)?;
+    }
     let Some(sqlite) = open_store(&store_config(&config), &clock, stop.clone()).await? else {
         tracing::info!("hub ended before its store could be opened");
         return Ok(());
@@ -126,11 +140,26 @@ pub async fn run(config: Config, clock: Clock, stop: watch::Receiver<bool>) -> R
 
     // Everything that runs ends by this one, so that it also ends when a part of it gives up.
     let (end, ending) = watch::channel(false);
-    let result =
-        match serve(&config, &clock, tokens, (web_listener, mqtt_listener), sqlite.clone(), ending, &data).await {
-            Ok(parts) => parts.until(stop, end).await,
-            Err(error) => Err(error),
-        };
+    let result = match serve(
+        &config,
+        &clock,
+        tokens,
+        (web_listener, mqtt_listener),
+        sqlite.clone(),
+        ending.clone(),
+        &data,
+    )
+    .await
+    {
+        Ok(mut parts) => match parts.enrol(&config, district, enrolment_listener, &clock, &ending) {
+            Ok(()) => parts.until(stop, end).await,
+            Err(error) => {
+                let _ = end.send(true);
+                Err(error)
+            }
+        },
+        Err(error) => Err(error),
+    };
     if timeout(STORE_END, sqlite.close()).await.is_err() {
         tracing::warn!(?STORE_END, "the store did not close in time: its journal is read at the next start");
     }
@@ -187,7 +216,7 @@ async fn serve(
 ) -> Result<Parts, RunError> {
     let store: Arc<dyn Store> = store;
     let counters = Arc::new(Counters::default());
-    let (transport, door) = transport(&config.mqtt, mqtt_listener, &*store, clock, ending.clone()).await?;
+    let (transport, door) = transport(config, mqtt_listener, &*store, clock, ending.clone()).await?;
     let commands = Arc::new(MqttCommands(transport.outbox.clone()));
     let running = Arc::new(Running::new(door, counters.clone()));
     let live = broadcast::channel(CHANGES_MAX).0;
@@ -230,6 +259,21 @@ async fn serve(
 }
 
 impl Parts {
+    /// Let nodes get certificates, if this hub has a CA.
+    fn enrol(
+        &mut self,
+        config: &Config,
+        district: Option<District>,
+        listener: Option<TcpListener>,
+        clock: &Clock,
+        ending: &watch::Receiver<bool>,
+    ) -> Result<(), RunError> {
+        if let Some(district) = district {
+            self.others.extend(district.start(config, listener, self.running.clone(), clock, ending)?);
+        }
+        Ok(())
+    }
+
     /// Until told to stop, or until a part ends that should not; then end the rest in order.
     async fn until(mut self, mut stop: watch::Receiver<bool>, end: watch::Sender<bool>) -> Result<(), RunError> {
         notify(&[NotifyState::Ready, NotifyState::Status("taking records")]);
@@ -275,20 +319,20 @@ fn console(socket: &Path) -> std::io::Result<UnixListener> {
 }
 
 async fn transport(
-    config: &MqttConfig,
+    config: &Config,
     listener: Option<TcpListener>,
     store: &dyn Store,
     clock: &Clock,
     ending: watch::Receiver<bool>,
 ) -> Result<(Transport, MqttDoor), RunError> {
-    let (ca_file, certificate_file, key_file) =
-        (config.ca_file.clone(), config.certificate_file.clone(), config.key_file.clone());
+    let tls = tls_files(config);
     let generation = store.generation();
-    match (&config.side, listener) {
+    match (&config.mqtt.side, listener) {
         (MqttSide::External { url, share_group }, _) => {
             // The same after a restart, another after a restore: the broker's session belongs to this store.
             let client_id = format!("simpul-hub-{generation}");
             let (url, share_group) = (url.clone(), share_group.clone());
+            let mqtt::TlsFiles { ca_file, certificate_file, key_file, .. } = tls;
             let external = ExternalConfig { url, ca_file, certificate_file, key_file, share_group, client_id };
             let (transport, there) = mqtt::connect_external(external, ending).await?;
             Ok((transport, MqttDoor::Broker(there)))
@@ -299,7 +343,6 @@ async fn transport(
         }
         (MqttSide::Embedded(address), Some(listener)) => {
             let listen = listener.local_addr().unwrap_or(*address);
-            let tls = TlsFiles { ca_file, certificate_file, key_file, revoked_file: config.revoked_file.clone() };
             let server = ServerConfig { listen, tls, limits: mqtt::Limits::default(), generation: Some(generation) };
             let (transport, handle) = mqtt::serve(listener, server, clock.clone(), ending).await?;
             Ok((transport, MqttDoor::Server(handle)))

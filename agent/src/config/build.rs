@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::read::{ConfigError, Reader, Section};
 use super::{
-    CameraAddress, CameraConfig, ClockTrust, Config, HostConfig, LocalApiConfig, Mask, SpoolConfig, UplinkConfig,
-    board, schema, secret, values,
+    CameraAddress, CameraConfig, ClockTrust, Config, EnrolmentConfig, HostConfig, LocalApiConfig, Mask, SpoolConfig,
+    UplinkConfig, board, schema, secret, values,
 };
 
 const KIB: u64 = 1 << 10;
@@ -54,6 +54,7 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
     let unknown = PathBuf::new();
     let sources = state_directory.as_deref().unwrap_or(&unknown);
     let uplink = uplink(&section(reader, file, &schema::UPLINK), folder);
+    let enrolment = enrolment(&section(reader, file, &schema::ENROLMENT), folder);
     let cameras = cameras(reader, file, folder, sources);
     let local_api = local_api(&section(reader, file, &schema::LOCAL_API), folder, sources);
     let host = host(&section(reader, file, &schema::HOST));
@@ -64,6 +65,7 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
         state_directory: state_directory?,
         spool: spool?,
         uplink: uplink?,
+        enrolment: enrolment?,
         cameras: cameras?,
         local_api: local_api?,
         host: host?,
@@ -115,7 +117,8 @@ fn uplink(section: &Section<'_, '_>, folder: &Path) -> Option<UplinkConfig> {
             !host.is_empty() && !host.contains(['/', '@', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0);
         fits.then(|| text.to_owned())
     });
-    let empty = hubs.as_ref().is_some_and(Vec::is_empty);
+    // Left out is a choice, an empty list a slip.
+    let empty = section.raw("hubs").is_some() && hubs.as_ref().is_some_and(Vec::is_empty);
     if empty {
         section.report("hubs", "an empty list; write at least one address host:port".into());
     }
@@ -145,6 +148,12 @@ fn uplink(section: &Section<'_, '_>, folder: &Path) -> Option<UplinkConfig> {
         no_progress: no_progress?,
         daily_bytes_max: daily?,
     })
+}
+
+fn enrolment(section: &Section<'_, '_>, folder: &Path) -> Option<EnrolmentConfig> {
+    let (directory, token_file) = (section.path("directory", folder), section.path("token_file", folder));
+    let check_interval = section.duration("check_interval", Duration::from_secs(1)..7 * DAY);
+    Some(EnrolmentConfig { directory: directory?, token_file: token_file?, check_interval: check_interval? })
 }
 
 fn report_secret<T>(section: &Section<'_, '_>, name: &str, result: Result<T, secret::SecretError>) {

@@ -41,6 +41,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// The way to the hub.
     pub uplink: UplinkConfig,
+    /// How this node gets its certificate.
+    pub enrolment: EnrolmentConfig,
     /// Cameras.
     pub cameras: Vec<CameraConfig>,
     /// The HTTP API on the village LAN; `None`: off.
@@ -86,7 +88,7 @@ pub struct SpoolConfig {
 /// The way to the hub.
 #[derive(Debug, Clone)]
 pub struct UplinkConfig {
-    /// Hub addresses `host:port`, tried in turn.
+    /// Hub addresses `host:port`, tried in turn; empty: those that the hub told at enrolment.
     pub hubs: Vec<String>,
     /// The name in the hub's certificate; `None`: the host of the address.
     pub server_name: Option<String>,
@@ -104,6 +106,17 @@ pub struct UplinkConfig {
     pub no_progress: Duration,
     /// Bytes a day on this link; `None`: unmetered. Events and service records go first and are never held back.
     pub daily_bytes_max: Option<u64>,
+}
+
+/// How this node gets its certificate, and keeps it fresh.
+#[derive(Debug, Clone)]
+pub struct EnrolmentConfig {
+    /// Where key, certificate and CAs are kept.
+    pub directory: PathBuf,
+    /// Where the token is looked for.
+    pub token_file: PathBuf,
+    /// How often the hub is asked for new CAs and addresses. Default 24 h.
+    pub check_interval: Duration,
 }
 
 /// A camera.

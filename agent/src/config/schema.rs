@@ -118,9 +118,23 @@ pub(super) static UPLINK: Table = Table {
     optional: false,
     doc: "The way to the hub.",
     keys: &[
-        required("hubs", "[\"hub.example:8883\"]", "Hub addresses host:port, tried in turn; 1 to 8."),
-        optional("server_name", "\"hub.example\"", "The name in the hub's certificate. Left out: the address's host."),
-        key("ca_file", "\"ca.pem\"", "\"/etc/simpul/ca.pem\"", "PEM file with the district's CA, or two of them."),
+        optional(
+            "hubs",
+            "[\"hub.example:8883\"]",
+            "Hub addresses host:port, tried in turn; 1 to 8. Left out: those that the hub tells an enrolled node.",
+        ),
+        optional(
+            "server_name",
+            "\"hub.example\"",
+            "The name in the hub's certificate. Left out: the one that all hubs have for enrolled nodes, else the\n\
+             address's host.",
+        ),
+        key(
+            "ca_file",
+            "\"ca.pem\"",
+            "\"/etc/simpul/ca.pem\"",
+            "PEM file with the district's CA, or two of them; it, certificate and key are not used by an enrolled node.",
+        ),
         key("certificate_file", "\"node.pem\"", "\"/etc/simpul/node.pem\"", "PEM file with this node's certificate."),
         key("key_file", "\"node.key\"", "\"/etc/simpul/node.key\"", "PEM file with this node's key, mode 0600."),
         key("state_interval", "\"30 s\"", "\"60 s\"", "How often the agent says how it is; 1 s to 1 h."),
@@ -141,6 +155,33 @@ pub(super) static UPLINK: Table = Table {
             "\"150 MB\"",
             "Bytes a day on a metered link; service records and events go first and are never held back.\n\
              Left out: unmetered.",
+        ),
+    ],
+};
+
+pub(super) static ENROLMENT: Table = Table {
+    name: "enrolment",
+    many: false,
+    optional: false,
+    doc: "How this node gets its certificate, and keeps it fresh: with the token that `simpul-hub nodes token` prints.",
+    keys: &[
+        key(
+            "directory",
+            "\"/var/lib/simpul/identity\"",
+            "\"identity\"",
+            "Where key, certificate and CAs are kept; only the agent's user can read them.",
+        ),
+        key(
+            "token_file",
+            "\"enrolment.token\"",
+            "\"/boot/firmware/simpul.token\"",
+            "Where the token is looked for. It is deleted after the first session with the hub.",
+        ),
+        key(
+            "check_interval",
+            "\"24 h\"",
+            "\"6 h\"",
+            "How often the hub is asked for new CAs and addresses; 1 s to 7 d.",
         ),
     ],
 };
@@ -265,7 +306,7 @@ pub(super) static DESK: Table = Table {
     ],
 };
 
-pub(super) static TABLES: [&Table; 8] = [&TOP, &SPOOL, &UPLINK, &CAMERA, &LOCAL_API, &HOST, &BOARD, &DESK];
+pub(super) static TABLES: [&Table; 9] = [&TOP, &SPOOL, &UPLINK, &ENROLMENT, &CAMERA, &LOCAL_API, &HOST, &BOARD, &DESK];
 
 impl Table {
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {

@@ -48,7 +48,7 @@ pub(super) enum Validity {
 
 pub(super) fn gather(patient: &Patient) -> Facts {
     let config = &patient.config;
-    let now_ms = run::clock::judging_time(&config.state_directory, patient.clock.clone()).wall_ms();
+    let now_ms = run::clock::judging_time(&config.state_directory, patient.clock.clone(), config.clock).wall_ms();
     let now_s = now_ms.div_euclid(1_000);
     Facts { now_s, node: config.node.to_string(), read: read(&config.uplink, now_s) }
 }

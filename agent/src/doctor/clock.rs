@@ -24,7 +24,7 @@ pub(super) struct Facts {
 }
 
 pub(super) fn gather(patient: &Patient, word: Option<&Word>) -> Facts {
-    let time = run::clock::judging_time(&patient.config.state_directory, patient.clock.clone());
+    let time = run::clock::judging_time(&patient.config.state_directory, patient.clock.clone(), patient.config.clock);
     Facts {
         now_ms: patient.clock.wall_ms(),
         built_ms: crate::uplink::tls::built_ms(),

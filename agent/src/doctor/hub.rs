@@ -74,7 +74,7 @@ async fn walk(patient: &Patient, open_session: bool, address: &str) -> Result<()
     let no_address = || Reached::NotAsked(format!("{address:?} is no host:port"));
     let (host, port) = split_address(address).ok_or_else(no_address)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| no_address())?;
-    let time = run::clock::judging_time(&patient.config.state_directory, patient.clock.clone());
+    let time = run::clock::judging_time(&patient.config.state_directory, patient.clock.clone(), patient.config.clock);
     let config = client_config(uplink, time);
 
     let found = timeout(NAME_MAX, lookup_host((host, port))).await.map_err(|_| Reached::NameTimeout)?;

@@ -8,6 +8,7 @@ use simpul_wire::event::EventBody;
 use tokio::sync::watch;
 
 use super::say;
+use crate::config::ClockTrust;
 use crate::files::replace_file;
 use crate::spool::Spool;
 use crate::stamper::Stamper;
@@ -21,9 +22,9 @@ fn file(directory: &Path) -> PathBuf {
 }
 
 /// With the wall time that was saved last.
-pub fn judging_time(directory: &Path, clock: Clock) -> JudgingTime {
+pub fn judging_time(directory: &Path, clock: Clock, trust: ClockTrust) -> JudgingTime {
     let text = std::fs::read_to_string(file(directory)).unwrap_or_default();
-    JudgingTime::new(clock, text.trim().parse().unwrap_or_default())
+    JudgingTime::new(clock, trust, text.trim().parse().unwrap_or_default())
 }
 
 /// Save what was seen of the wall time.

@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use super::buffer::Buffer;
 use super::mqtt::{Link, LinkEvent, LinkOptions};
 use super::scheduler::{Action, Event, Outcome, Scheduler, Settings, Ticket};
+use super::tls::TlsSource;
 use crate::config::UplinkConfig;
 use crate::spool::SpoolState;
 use crate::stamper::Stamper;
@@ -46,8 +47,8 @@ pub struct Parts<B> {
     pub node: NodeId,
     /// How to get to the hub.
     pub config: UplinkConfig,
-    /// TLS from that configuration.
-    pub tls: Arc<ClientConfig>,
+    /// TLS, asked at each connection.
+    pub tls: TlsSource,
     /// Where commands go, with the moment of their receipt.
     pub commands: mpsc::Sender<(Command, Moment)>,
     /// Where the uplink's condition is shown.
@@ -86,6 +87,8 @@ pub struct Driver<B: Buffer> {
     parts: Parts<B>,
     scheduler: Scheduler,
     link: Option<Link>,
+    /// TLS of the last connection: still good when its files are being replaced.
+    tls: Option<Arc<ClientConfig>>,
     /// The publish that is being read.
     reading: Option<BoxFuture<'static, (Ticket, Prepared)>>,
     acks: AckQueue,
@@ -140,6 +143,7 @@ impl<B: Buffer> Driver<B> {
             scheduler: Scheduler::new(now, settings),
             parts,
             link: None,
+            tls: None,
             reading: None,
             acks: AckQueue::default(),
             notes: LinkNotes::default(),
@@ -245,10 +249,16 @@ impl<B: Buffer> Driver<B> {
 
     fn connect(&mut self, now: Moment, hub: usize) {
         let address = self.parts.config.hubs.get(hub).cloned().unwrap_or_default();
-        let options =
-            LinkOptions { node: self.parts.node.clone(), tls: self.parts.tls.clone(), last_will: self.state(false) };
+        self.status.hub.clone_from(&address);
+        match self.parts.tls.get() {
+            Ok(tls) => self.tls = Some(tls),
+            Err(error) => tracing::warn!(error, "certificate, key or CA cannot be read; those of before are used"),
+        }
+        let Some(tls) = self.tls.clone() else {
+            return self.down(now, "certificate, key or CA cannot be read".to_string());
+        };
+        let options = LinkOptions { node: self.parts.node.clone(), tls, last_will: self.state(false) };
         self.link = Link::connect(&address, options);
-        self.status.hub = address;
         if self.link.is_none() {
             let address = self.status.hub.clone();
             self.down(now, format!("{address:?} is no host:port"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
 use sha2::{Digest, Sha256};
-use simpul_agent::config::{SpoolConfig, UplinkConfig};
+use simpul_agent::config::{ClockTrust, SpoolConfig, UplinkConfig};
 use simpul_agent::spool::{NewRecord, Spool, SpoolState};
 use simpul_agent::stamper::Stamper;
 use simpul_agent::uplink::driver::{Driver, Parts, UplinkStatus};
@@ -197,7 +197,7 @@ impl District {
         let mut config = self.uplink_config();
         change(&mut config);
         let clock = Clock::machine();
-        let tls = client_config(&config, JudgingTime::new(clock.clone(), 0)).unwrap();
+        let tls = client_config(&config, JudgingTime::new(clock.clone(), ClockTrust::Trust, 0)).unwrap();
         let (to_desk, commands) = mpsc::channel(4);
         let (status, shown) = watch::channel(UplinkStatus::default());
         let parts = Parts {
@@ -206,7 +206,7 @@ impl District {
             clock,
             node: NODE.parse().unwrap(),
             config,
-            tls,
+            tls: tls.into(),
             commands: to_desk,
             status,
             seed: 7,
@@ -229,7 +229,7 @@ fn tls(directory: &Path, stem: &str) -> Arc<rustls::ClientConfig> {
         no_progress: Duration::ZERO,
         daily_bytes_max: None,
     };
-    client_config(&config, JudgingTime::new(Clock::machine(), 0)).unwrap()
+    client_config(&config, JudgingTime::new(Clock::machine(), ClockTrust::Trust, 0)).unwrap()
 }
 
 pub struct Agent {

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use simpul_wire::enrolment::{ADDRESSES_MAX, Address};
 use toml::{Table, Value};
 
 use super::Problem;
@@ -221,6 +222,30 @@ impl Reader {
                 420
             }
             None => 420,
+        }
+    }
+
+    /// A list of at most eight addresses `host:port`.
+    pub fn addresses(&mut self, path: &str) -> Vec<Address> {
+        let list = self.value(path).and_then(|value| value.as_array().cloned());
+        let parsed: Option<Vec<Address>> = list.and_then(|list| {
+            list.iter()
+                .map(|item| {
+                    let text = item.as_str()?;
+                    let (host, port) = text.rsplit_once(':')?;
+                    let fits = !host.is_empty()
+                        && !host.contains(['/', '@', ' '])
+                        && port.parse::<u16>().is_ok_and(|port| port > 0);
+                    fits.then(|| text.parse().ok())?
+                })
+                .collect()
+        });
+        match parsed {
+            Some(list) if list.len() <= ADDRESSES_MAX => list,
+            _ => {
+                self.refuse(path, "a list of at most 8 \"host:port\" is allowed", CORRECT);
+                Vec::new()
+            }
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Serial(Box<[u8]>);
 
 impl Serial {
     /// From the certificate's big-endian bytes.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Serial {
+    pub fn from_bytes(bytes: &[u8]) -> Serial {
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         Serial(bytes[zeros..].into())
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use simpul_clock::Clock;
@@ -16,7 +16,7 @@ use tracing::{error, info};
 
 use super::admission::{Refused, admit, log_refusal};
 use super::budget::Budget;
-use super::config::{MqttError, ServerConfig};
+use super::config::{MqttError, ServerConfig, TlsFiles};
 use super::registry::Registry;
 use super::revocation::{Revoked, Serial};
 use super::session::Close;
@@ -63,13 +63,14 @@ pub async fn serve(
         incoming,
         generation: config.generation,
         revoked,
+        tls: RwLock::new(Arc::new(tls)),
         refusals: Mutex::default(),
         connections: AtomicUsize::new(0),
         sessions: AtomicUsize::new(0),
         next_connection: AtomicU64::new(1),
     });
     info!(listen = %config.listen, "MQTT server listening");
-    let server = Server { shared: shared.clone(), acceptor: TlsAcceptor::from(Arc::new(tls)), tasks: JoinSet::new() };
+    let server = Server { shared: shared.clone(), tasks: JoinSet::new() };
     let task = tokio::spawn(server.run(listener, outgoing, shutdown));
     Ok((Transport { incoming: incoming_end, outbox }, ServerHandle { shared, task }))
 }
@@ -104,11 +105,20 @@ impl ServerHandle {
         }
     }
 
-    /// Refuse a certificate from now on and close its connections. The caller also writes it to the revocation list,
-    /// which is read at the next start.
+    /// Refuse a certificate from now on and close its connections. The caller remembers it over a restart.
     pub fn revoke(&self, serial: &Serial) {
         self.shared.revoked.insert(serial.clone());
         self.shared.registry.close_certificate(serial);
+    }
+
+    /// Read certificates and CAs anew; connections from now on see them, those that are there stay.
+    ///
+    /// # Errors
+    /// They cannot be read or used; what was in use stays.
+    pub fn reload(&self, files: &TlsFiles) -> Result<(), MqttError> {
+        let tls = tls::server_config(files, self.shared.revoked.clone(), self.shared.clock.clone())?;
+        *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
+        Ok(())
     }
 
     /// Wait for the server's end.
@@ -121,7 +131,6 @@ impl ServerHandle {
 
 struct Server {
     shared: Arc<Shared>,
-    acceptor: TlsAcceptor,
     tasks: JoinSet<()>,
 }
 
@@ -184,7 +193,7 @@ impl Server {
             refuse(&shared, peer, &Refused { reason: Refusal::Capacity, text: "the server is full".into() });
             return;
         }
-        let acceptor = self.acceptor.clone();
+        let acceptor = TlsAcceptor::from(shared.tls.read().unwrap_or_else(PoisonError::into_inner).clone());
         self.tasks.spawn(async move {
             let _connection = connection;
             let time = Duration::from_millis(shared.limits.handshake_timeout_ms);

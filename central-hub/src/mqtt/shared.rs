@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) incoming: mpsc::Sender<Incoming>,
     pub(crate) generation: Option<Generation>,
     pub(crate) revoked: Revoked,
+    /// The server's side of TLS, replaced when its files have changed.
+    pub(crate) tls: RwLock<Arc<rustls::ServerConfig>>,
     pub(crate) refusals: Mutex<Refusals>,
     /// Connections, those not admitted yet included.
     pub(crate) connections: AtomicUsize,

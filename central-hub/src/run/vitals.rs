@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use simpul_wire::NodeId;
 
 use crate::intake::Counters;
-use crate::mqtt::{BrokerThere, ServerHandle, Stats};
+use crate::mqtt::{BrokerThere, MqttError, Serial, ServerHandle, Stats, TlsFiles};
 use crate::view::vitals::{Sample, Vitals};
 
 /// Where publishes come in.
@@ -36,6 +36,21 @@ impl Running {
     /// Give the server's handle back, to wait for its end.
     pub fn take_server(&self) -> Option<ServerHandle> {
         self.server().take()
+    }
+
+    /// Refuse a certificate from now on and close its connections; an external broker has a list of its own.
+    pub fn revoke(&self, serial: &Serial) {
+        if let Some(server) = self.server().as_ref() {
+            server.revoke(serial);
+        }
+    }
+
+    /// Read MQTT's certificates anew.
+    ///
+    /// # Errors
+    /// They cannot be used; those before stay in use.
+    pub fn reload(&self, files: &TlsFiles) -> Result<(), MqttError> {
+        self.server().as_ref().map_or(Ok(()), |server| server.reload(files))
     }
 
     fn server(&self) -> MutexGuard<'_, Option<ServerHandle>> {

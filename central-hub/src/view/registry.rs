@@ -89,7 +89,7 @@ impl RegisteredNode {
 }
 
 /// Province, regency, district and village: 2, 2, 2 and 4 digits (Kepmendagri 300.2.2-2138/2025).
-fn is_village_code(code: &str) -> bool {
+pub(crate) fn is_village_code(code: &str) -> bool {
     let lengths = code.split('.').map(|part| part.bytes().all(|b| b.is_ascii_digit()).then_some(part.len()));
     lengths.eq([Some(2), Some(2), Some(2), Some(4)])
 }
@@ -159,7 +159,7 @@ impl Registry {
 }
 
 /// The fields of one line, RFC 4180 quotes taken off; `None` if a quote is not closed.
-fn split_csv(line: &str) -> Option<Vec<String>> {
+pub(crate) fn split_csv(line: &str) -> Option<Vec<String>> {
     let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
     let mut characters = line.trim_end_matches('\r').chars().peekable();
     while let Some(c) = characters.next() {

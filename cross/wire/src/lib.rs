@@ -11,6 +11,8 @@
 //! | hub -> agent | `simpul/v1/<node>/ack` (never retained) | [`ack::Downlink`] |
 //! | hub -> agent | `simpul/v1/<node>/cmd` (live sessions only) | [`command::Command`] |
 //!
+//! How a node gets its certificate (over HTTPS, before there is any MQTT) is [`enrolment`].
+//!
 //! The I/O board's link to its agent is [`board`]; it needs no heap and is all that firmware takes of this crate.
 //!
 //! Decoders are bounded: a 64 KiB input never allocates a megabyte, whatever it claims ([`limits`]). Nothing here
@@ -41,6 +43,7 @@ pub mod command;
 pub mod compress;
 #[cfg(feature = "alloc")]
 pub mod doctor;
+pub mod enrolment;
 #[cfg(feature = "alloc")]
 pub mod error;
 #[cfg(feature = "alloc")]

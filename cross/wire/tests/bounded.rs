@@ -12,6 +12,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use simpul_wire::ack::*;
 use simpul_wire::batch::{Batch, Encoding, seal, seal_image_part};
 use simpul_wire::command::{Action, Command};
+use simpul_wire::enrolment::{self, EnrolRequest, EnrolmentToken, Identity, Refusal, RenewRequest, Trust};
 use simpul_wire::error::to_vec;
 use simpul_wire::event::*;
 use simpul_wire::image::{ImageMeta, ImagePart};
@@ -68,8 +69,14 @@ fn decode_all(payload: &[u8]) {
     let _ = ImagePart::from_slice(payload);
     let _ = minicbor::decode::<doctor::Report>(payload);
     let _ = compress::decompress(payload);
+    let _ = EnrolRequest::from_slice(payload);
+    let _ = RenewRequest::from_slice(payload);
+    let _ = Identity::from_slice(payload);
+    let _ = Trust::from_slice(payload);
+    let _ = Refusal::from_slice(payload);
     if let Ok(text) = std::str::from_utf8(payload) {
         let _ = Topic::parse(text);
+        let _ = text.parse::<EnrolmentToken>();
     }
 }
 
@@ -224,6 +231,56 @@ fn reseal(bytes: &[u8]) -> Option<Vec<u8>> {
     let body = bytes.get(bytes.len().min(64)..)?;
     (header.encoding != Encoding::ImagePart)
         .then(|| seal(&header.node, header.epoch, header.stream, header.range, &[body]))
+}
+
+fn identity() -> Identity {
+    Identity {
+        certificate: vec![0x30; 600].into(),
+        validity: enrolment::Validity { from_s: 1_795_000_000, to_s: 1_829_300_000 },
+        trust: Trust {
+            authorities: vec![vec![0x30; 400].into(), vec![0x31; 400].into()],
+            hubs: vec!["hub.example:8883".parse().unwrap()],
+            addresses: vec!["hub.example:8884".parse().unwrap()],
+            renew: true,
+        },
+    }
+}
+
+#[test]
+fn hostile_enrolment_tokens_and_answers_neither_panic_nor_allocate_a_megabyte() {
+    let seed = std::env::var("SIMPUL_FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_124);
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let token = EnrolmentToken {
+        node: node(),
+        secret: enrolment::Secret::from_bytes([7; 16]),
+        authority: [0xca; 32],
+        addresses: vec!["hub.example:8884".parse().unwrap()],
+        expires_s: 1_796_000_000,
+    };
+    let refusal = Refusal { reason: enrolment::RefusalReason::UsedToken, text: "used".parse().unwrap() };
+    let request = EnrolRequest { node: node(), secret: token.secret.clone(), request: vec![0x30; 300].into() };
+    let seeds =
+        [token.to_string().into_bytes(), to_vec(&token), identity().to_vec(), refusal.to_vec(), request.to_vec()];
+    let mut worst = 0;
+    for round in 0..30_000 {
+        let mut bytes = seeds[round % seeds.len()].clone();
+        for _ in 0..random.random_range(1..4) {
+            let place = random.random_range(0..bytes.len());
+            match random.random_range(0..3) {
+                0 => bytes[place] = random.random(),
+                1 => bytes.truncate(place.max(1)),
+                _ => bytes.insert(place, random.random()),
+            }
+        }
+        worst = worst.max(peak_of(|| decode_all(&bytes)));
+    }
+    println!("peak allocation {worst} bytes");
+    assert!(worst < ALLOCATED_BYTES_MAX, "{worst} bytes");
+    assert_eq!(Identity::from_slice(&identity().to_vec()), Ok(identity()));
+    assert!(Identity::from_slice(&vec![0; enrolment::ANSWER_BYTES_MAX + 1]).is_err());
+    let crowded = Trust { hubs: vec!["h:1".parse().unwrap(); 9], ..identity().trust };
+    assert!(Trust::from_slice(&crowded.to_vec()).is_err());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use simpul_wire::ack::*;
 use simpul_wire::batch::{Encoding, seal, seal_image_part};
 use simpul_wire::command::{Action, Command};
 use simpul_wire::doctor::{Code, Finding, Report, Verdict};
+use simpul_wire::enrolment::*;
 use simpul_wire::error::to_vec;
 use simpul_wire::event::*;
 use simpul_wire::image::{ImageMeta, ImagePart};
@@ -432,4 +433,44 @@ fn a_kind_of_a_later_version_is_unsupported_not_malformed() {
     assert_eq!(bytes[at], 1, "the action's number");
     bytes[at] = 23;
     assert!(matches!(Command::from_slice(&bytes), Err(WireError::Unsupported(_))));
+}
+
+fn token() -> EnrolmentToken {
+    EnrolmentToken {
+        node: node(),
+        secret: Secret::from_bytes([0x5e; 16]),
+        authority: [0xca; 32],
+        addresses: vec![text("hub.example:8884"), text("192.0.2.7:8884")],
+        expires_s: 1_796_000_000,
+    }
+}
+
+#[test]
+fn an_enrolment_token() {
+    let carried = "simpul101rdb980e0skabhh68q30dse68r30csd60rg2m2ybsf5wqjybsf5wqjybsf5wqjy09c21jpasb5cnjpasb5cnjpasb5cnjpasb5cnjpasb5cnjpasb5cnjpa0e170t3nc8q6ay31dnr6rs9t70w3gd3e64wk4bhg5rs2wdst70w3gd0439ngsj80fbqex68";
+    assert_eq!(token().to_string(), carried);
+    assert_eq!(carried.parse(), Ok(token()));
+}
+
+#[test]
+fn requests_and_answers_of_the_enrolment_api() {
+    let request = EnrolRequest { node: node(), secret: token().secret, request: vec![0x30, 0x00].into() };
+    check(request.to_vec(), "a3007033352e31322e30372e323030332d303101505e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e02423000");
+    check(RenewRequest { request: vec![0x30, 0x00].into() }.to_vec(), "a100423000");
+    let trust = Trust {
+        authorities: vec![vec![0x31].into(), vec![0x32].into()],
+        hubs: vec![text("hub.example:8883")],
+        addresses: vec![text("hub.example:8884")],
+        renew: true,
+    };
+    check(
+        trust.to_vec(),
+        "a40082413141320181706875622e6578616d706c653a383838330281706875622e6578616d706c653a3838383403f5",
+    );
+    let validity = Validity { from_s: 1_795_000_000, to_s: 1_829_300_800 };
+    check(
+        Identity { certificate: vec![0x30].into(), validity, trust }.to_vec(),
+        "a300413001a2001a6afd86c0011a6d08ea4002a40082413141320181706875622e6578616d706c653a383838330281706875622e6578616d706c653a3838383403f5",
+    );
+    check(Refusal { reason: RefusalReason::UsedToken, text: text("used") }.to_vec(), "a20002016475736564");
 }

@@ -22,12 +22,5 @@ pub use label::Label;
 use crate::Entry;
 
 /// Every area's texts.
-pub const AREAS: &[&[Entry]] = &[
-    Ask::ENTRIES,
-    Bundle::ENTRIES,
-    Card::ENTRIES,
-    Common::ENTRIES,
-    Doctor::ENTRIES,
-    Help::ENTRIES,
-    Label::ENTRIES,
-];
+pub const AREAS: &[&[Entry]] =
+    &[Ask::ENTRIES, Bundle::ENTRIES, Card::ENTRIES, Common::ENTRIES, Doctor::ENTRIES, Help::ENTRIES, Label::ENTRIES];

@@ -1,0 +1,306 @@
+//! Who gets a certificate: tokens are used once, certificates renew themselves. One transaction each, so a kill leaves a
+//! token unused or used with its certificate stored, and nothing between.
+
+use std::path::PathBuf;
+
+use minicbor::bytes::ByteVec;
+use rusqlite::{Connection, OptionalExtension, params};
+use simpul_wire::NodeId;
+use simpul_wire::enrolment::{
+    ADDRESSES_MAX, AUTHORITIES_MAX, Address, EnrolRequest, Identity, Refusal, RefusalReason, Trust, Validity,
+};
+use simpul_wire::label::Text;
+
+use super::authority::{Authority, Request};
+use super::ledger::{CaRow, CaState, Change, Ledger, RefusalRow};
+use super::{IdentityError, sha256};
+
+/// Certificates of one node in a day: more is an agent that loops, and each one stays in the registry.
+const RENEWALS_A_DAY_MAX: u32 = 20;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Issues certificates; one per hub.
+#[derive(Debug)]
+pub struct Issuing {
+    ledger: Ledger,
+    pki: PathBuf,
+    life_s: u64,
+    hubs: Vec<Address>,
+    addresses: Vec<Address>,
+}
+
+/// No certificate: refused, or the hub's own trouble.
+#[derive(Debug)]
+pub struct NotIssued {
+    /// What the node is told.
+    pub refusal: Refusal,
+    /// The node that it is about, as far as it is known.
+    pub node: String,
+}
+
+/// A certificate that was shown, by its serial number in the registry.
+struct Shown {
+    node: NodeId,
+    authority: u32,
+    revoked: bool,
+}
+
+fn refused(reason: RefusalReason, node: &str, text: &str) -> NotIssued {
+    NotIssued { refusal: Refusal { reason, text: Text::clipped(text) }, node: node.to_owned() }
+}
+
+/// Why a transaction gave no certificate.
+enum Stop {
+    Refused(NotIssued),
+    Failed(Change),
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
+impl From<IdentityError> for Stop {
+    fn from(error: IdentityError) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
+impl From<NotIssued> for Stop {
+    fn from(not: NotIssued) -> Stop {
+        Stop::Refused(not)
+    }
+}
+
+impl Issuing {
+    /// With the registry, the keys' folder, how long certificates hold, and what nodes are told.
+    pub fn new(ledger: Ledger, pki: PathBuf, life_s: u64, hubs: Vec<Address>, addresses: Vec<Address>) -> Issuing {
+        Issuing { ledger, pki, life_s, hubs, addresses }
+    }
+
+    /// The registry.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The first certificate, for a token.
+    ///
+    /// # Errors
+    /// A refusal for the node.
+    pub fn enrol(&self, asked: &EnrolRequest, now_ms: i64) -> Result<Identity, NotIssued> {
+        let node = asked.node.as_str();
+        let request = signing_request(&asked.request, node)?;
+        let hash = sha256(asked.secret.expose());
+        self.transaction(node, |transaction| {
+            type TokenRow = (String, i64, Option<i64>, Option<i64>, Option<[u8; 32]>);
+            let token: Option<TokenRow> = transaction
+                .query_row(
+                    "SELECT node, expires_ms, withdrawn_ms, used_ms, used_key FROM token WHERE hash = ?",
+                    [hash],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+                )
+                .optional()?;
+            let Some((owner, expires_ms, withdrawn, used, used_key)) = token else {
+                let text = "the hub does not know this enrolment token: was it made by this district's hub?";
+                return Err(refused(RefusalReason::UnknownToken, node, text).into());
+            };
+            if owner != node {
+                let text = format!(
+                    "the enrolment token belongs to another node ({owner}), this is {node}: take this node's own"
+                );
+                return Err(refused(RefusalReason::OtherNode, node, &text).into());
+            }
+            if withdrawn.is_some() {
+                let text =
+                    "the enrolment token was withdrawn: a newer one was made, or the node was revoked; take a new one";
+                return Err(refused(RefusalReason::Revoked, node, text).into());
+            }
+            let key = request.key_hash();
+            if used.is_some() {
+                let stored = if used_key == Some(key) { stored(transaction, node, &key)? } else { None };
+                return match stored {
+                    Some((certificate, validity, _)) => self.identity(transaction, certificate, validity, node),
+                    None => {
+                        let text = "the enrolment token has been used already, with another key: if that was not this \
+                                    node, revoke the node at the hub; take a new token";
+                        Err(refused(RefusalReason::UsedToken, node, text).into())
+                    }
+                };
+            }
+            if expires_ms <= now_ms {
+                let text = "the enrolment token has expired: take a new one";
+                return Err(refused(RefusalReason::ExpiredToken, node, text).into());
+            }
+            let signed = self.sign(transaction, &asked.node, &request, now_ms)?;
+            transaction
+                .execute("UPDATE token SET used_ms = ?, used_key = ? WHERE hash = ?", params![now_ms, key, hash])?;
+            Ok(signed)
+        })
+    }
+
+    /// The next certificate, for the one with this serial number, whose holder has proved its key. It may have expired.
+    ///
+    /// # Errors
+    /// A refusal for the node.
+    pub fn renew(&self, serial: &[u8], request: &[u8], now_ms: i64) -> Result<Identity, NotIssued> {
+        self.transaction("", |transaction| {
+            let shown = shown(transaction, serial)?;
+            let node = shown.node.as_str();
+            let request = signing_request(request, node)?;
+            // After an answer that was lost: the same key gets the same certificate, while that is fresh.
+            if let Some((certificate, validity, authority)) = stored(transaction, node, &request.key_hash())? {
+                let current = super::ledger::ca_in_state(transaction, CaState::Current)?;
+                let fresh = i64::try_from(validity.to_s).unwrap_or(i64::MAX).saturating_mul(1_000) > now_ms;
+                if fresh && current.is_some_and(|current| current.number == authority) {
+                    return self.identity(transaction, certificate, validity, node);
+                }
+            }
+            let lately: u32 = transaction.query_row(
+                "SELECT count(*) FROM certificate WHERE node = ? AND made_ms > ?",
+                params![node, now_ms - DAY_MS],
+                |row| row.get(0),
+            )?;
+            if lately >= RENEWALS_A_DAY_MAX {
+                let text = "this node got too many certificates today: is one card in two machines?";
+                return Err(refused(RefusalReason::Busy, node, text).into());
+            }
+            self.sign(transaction, &shown.node, &request, now_ms)
+        })
+    }
+
+    /// Whom to trust now, for the node of this certificate; the registry remembers that it was told.
+    ///
+    /// # Errors
+    /// A refusal for the node.
+    pub fn trust(&self, serial: &[u8]) -> Result<Trust, NotIssued> {
+        self.transaction("", |transaction| {
+            let shown = shown(transaction, serial)?;
+            let trust = self.told(transaction, shown.node.as_str())?;
+            let current = super::ledger::ca_in_state(transaction, CaState::Current)?;
+            Ok(Trust { renew: current.is_some_and(|current| current.number > shown.authority), ..trust })
+        })
+    }
+
+    /// Note a refusal in the log and in the registry: never the secret.
+    pub fn note(&self, not: &NotIssued, peer: &str, now_ms: i64) {
+        let Refusal { reason, text } = &not.refusal;
+        tracing::warn!(peer, node = not.node, ?reason, "enrolment refused: {text}");
+        let row = RefusalRow {
+            at_ms: now_ms,
+            reason: format!("{reason:?}"),
+            node: not.node.clone(),
+            peer: peer.to_owned(),
+            text: text.to_string(),
+        };
+        if let Err(error) = self.ledger.note_refusal(&row) {
+            tracing::error!(%error, "a refusal could not be kept in the registry");
+        }
+    }
+
+    fn transaction<T>(&self, node: &str, work: impl FnOnce(&Connection) -> Result<T, Stop>) -> Result<T, NotIssued> {
+        // A refusal changes nothing, so its transaction may as well be undone.
+        let mut refusal = None;
+        let done = self.ledger.change(|transaction| match work(transaction) {
+            Ok(value) => Ok(value),
+            Err(Stop::Failed(change)) => Err(change),
+            Err(Stop::Refused(not)) => {
+                refusal = Some(not);
+                Err(IdentityError::refused("refused").into())
+            }
+        });
+        done.map_err(|error| {
+            refusal.take().unwrap_or_else(|| {
+                tracing::error!(%error, "no certificate can be issued");
+                let text = "the hub cannot issue certificates now: its log says why; it is asked again";
+                refused(RefusalReason::Unavailable, node, text)
+            })
+        })
+    }
+
+    fn sign(&self, transaction: &Connection, node: &NodeId, request: &Request, now_ms: i64) -> Result<Identity, Stop> {
+        let current = super::ledger::ca_in_state(transaction, CaState::Current)?.ok_or(IdentityError::NoAuthority)?;
+        // Read each time: a CA that was rotated signs at once, and its key does not stay in memory.
+        let authority = Authority::open(&self.pki, current.number, &current.certificate)?;
+        let now_s = u64::try_from(now_ms / 1_000).unwrap_or_default();
+        let signed = authority.sign_node(node, request, now_s, self.life_s)?;
+        transaction.execute(
+            "INSERT INTO certificate (serial, node, authority, key, der, from_s, to_s, made_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                signed.serial,
+                node.as_str(),
+                current.number,
+                request.key_hash(),
+                signed.certificate,
+                signed.validity.from_s.cast_signed(),
+                signed.validity.to_s.cast_signed(),
+                now_ms
+            ],
+        )?;
+        self.identity(transaction, signed.certificate, signed.validity, node.as_str())
+    }
+
+    fn identity(
+        &self,
+        transaction: &Connection,
+        certificate: Vec<u8>,
+        validity: Validity,
+        node: &str,
+    ) -> Result<Identity, Stop> {
+        let trust = self.told(transaction, node)?;
+        Ok(Identity { certificate: certificate.into(), validity, trust })
+    }
+
+    /// What a node is told; that it knows the newest CA from now on is noted.
+    fn told(&self, transaction: &Connection, node: &str) -> Result<Trust, Stop> {
+        let rows: Vec<CaRow> = super::ledger::trusted(transaction)?;
+        let newest = rows.iter().map(|row| row.number).max().unwrap_or_default();
+        transaction.execute("UPDATE node SET knows = ?1 WHERE id = ?2 AND knows < ?1", params![newest, node])?;
+        let authorities = rows.into_iter().take(AUTHORITIES_MAX).map(|row| ByteVec::from(row.certificate)).collect();
+        let first = |list: &[Address]| list.iter().take(ADDRESSES_MAX).cloned().collect();
+        Ok(Trust { authorities, hubs: first(&self.hubs), addresses: first(&self.addresses), renew: false })
+    }
+}
+
+fn signing_request(der: &[u8], node: &str) -> Result<Request, NotIssued> {
+    Request::parse(der).map_err(|error| {
+        let text = format!("the signing request is not one that is signed here ({error}): update the agent");
+        refused(RefusalReason::BadRequest, node, &text)
+    })
+}
+
+/// A certificate that this key has, the newest: DER, when it holds, whose CA.
+fn stored(connection: &Connection, node: &str, key: &[u8; 32]) -> rusqlite::Result<Option<(Vec<u8>, Validity, u32)>> {
+    let query = "SELECT der, from_s, to_s, authority FROM certificate
+                 WHERE node = ? AND key = ? AND revoked_ms IS NULL ORDER BY to_s DESC LIMIT 1";
+    connection
+        .query_row(query, params![node, key], |row| {
+            let (from_s, to_s): (i64, i64) = (row.get(1)?, row.get(2)?);
+            let validity = Validity { from_s: from_s.cast_unsigned(), to_s: to_s.cast_unsigned() };
+            Ok((row.get(0)?, validity, row.get(3)?))
+        })
+        .optional()
+}
+
+fn shown(connection: &Connection, serial: &[u8]) -> Result<Shown, Stop> {
+    let query = "SELECT node, certificate.authority, revoked_ms IS NOT NULL OR authority.state = 'retired'
+                 FROM certificate JOIN authority ON authority.number = certificate.authority WHERE serial = ?";
+    let row: Option<(String, u32, bool)> =
+        connection.query_row(query, [serial], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let Some((node, authority, revoked)) = row else {
+        let text = "this certificate was not issued by this hub: enrol the node with a token";
+        return Err(refused(RefusalReason::UnknownNode, "", text).into());
+    };
+    let unusable = || refused(RefusalReason::UnknownNode, &node, "the node's id cannot be read: enrol it anew");
+    let shown = Shown { node: node.parse().map_err(|_| unusable())?, authority, revoked };
+    if shown.revoked {
+        let text = "this node's certificate was revoked: enrol the node with a new token, if it is to come back";
+        return Err(refused(RefusalReason::Revoked, &node, text).into());
+    }
+    Ok(shown)
+}
+
+#[cfg(test)]
+mod tests;

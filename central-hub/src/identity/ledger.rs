@@ -1,0 +1,163 @@
+//! The registry's database: CAs, villages, nodes, tokens, certificates, refusals.
+//!
+//! Command line and running hub write it at the same time: each change is one immediate transaction, durable when it
+//! returns (synchronous FULL). What is written here is the truth; the files in `pki` are made from it.
+
+mod ca;
+mod nodes;
+mod schema;
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::IdentityError;
+
+pub use ca::{CaRow, CaState, Stranded};
+pub(super) use ca::{in_state as ca_in_state, trusted};
+pub use nodes::{Added, NodeRow};
+
+/// The other writer's transaction takes milliseconds; ten seconds is a disk in trouble.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// Refusals kept for people; the log has the rest.
+const REFUSALS_MAX: u32 = 1_000;
+
+/// The database.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// A refusal, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalRow {
+    /// When, Unix milliseconds by the hub's clock.
+    pub at_ms: i64,
+    /// Which kind.
+    pub reason: String,
+    /// The node that it was about, as far as it is known.
+    pub node: String,
+    /// Who asked.
+    pub peer: String,
+    /// What it was told.
+    pub text: String,
+}
+
+impl Ledger {
+    /// Open the database, and make it if it is missing.
+    pub fn open(path: &Path) -> Result<Ledger, IdentityError> {
+        let file = |source| IdentityError::File { path: path.into(), source };
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(file)?;
+        }
+        // SQLite gives its journal the rights of the database.
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(file)?;
+        let database = |source| IdentityError::Database { path: path.into(), source };
+        let mut connection = Connection::open(path).map_err(database)?;
+        connection.busy_timeout(BUSY_MAX).map_err(database)?;
+        schema::prepare(&mut connection).map_err(database)?;
+        Ok(Ledger { path: path.into(), connection: Mutex::new(connection) })
+    }
+
+    /// Whether there is one.
+    pub fn exists(path: &Path) -> bool {
+        path.exists()
+    }
+
+    /// One transaction: what `work` did is kept if it returns `Ok`, and only then.
+    pub(super) fn change<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Change>,
+    ) -> Result<T, IdentityError> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = (|| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        })();
+        result.map_err(|error| match error {
+            Change::Database(source) => IdentityError::Database { path: self.path.clone(), source },
+            Change::Identity(error) => error,
+        })
+    }
+
+    /// A read.
+    pub(super) fn look<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, IdentityError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&connection).map_err(|source| IdentityError::Database { path: self.path.clone(), source })
+    }
+
+    /// A number that changes whenever another process (or connection) changed the database.
+    pub fn version(&self) -> Result<i64, IdentityError> {
+        self.look(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
+    /// Serial numbers of all revoked certificates.
+    pub fn revoked(&self) -> Result<Vec<Vec<u8>>, IdentityError> {
+        self.look(|connection| {
+            let mut statement = connection.prepare("SELECT serial FROM certificate WHERE revoked_ms IS NOT NULL")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// Keep a refusal; the oldest go.
+    pub fn note_refusal(&self, row: &RefusalRow) -> Result<(), IdentityError> {
+        self.change(|transaction| {
+            transaction.execute(
+                "INSERT INTO refusal (at_ms, reason, node, peer, text) VALUES (?, ?, ?, ?, ?)",
+                params![row.at_ms, row.reason, row.node, row.peer, row.text],
+            )?;
+            transaction
+                .execute("DELETE FROM refusal WHERE id <= (SELECT max(id) FROM refusal) - ?", params![REFUSALS_MAX])?;
+            Ok(())
+        })
+    }
+
+    /// The last refusals, newest first.
+    pub fn refusals(&self) -> Result<Vec<RefusalRow>, IdentityError> {
+        self.look(|connection| {
+            let mut statement =
+                connection.prepare("SELECT at_ms, reason, node, peer, text FROM refusal ORDER BY id DESC")?;
+            let rows = statement.query_map([], |row| {
+                Ok(RefusalRow {
+                    at_ms: row.get(0)?,
+                    reason: row.get(1)?,
+                    node: row.get(2)?,
+                    peer: row.get(3)?,
+                    text: row.get(4)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+}
+
+/// How a change failed.
+pub(super) enum Change {
+    Database(rusqlite::Error),
+    Identity(IdentityError),
+}
+
+impl From<rusqlite::Error> for Change {
+    fn from(error: rusqlite::Error) -> Change {
+        Change::Database(error)
+    }
+}
+
+impl From<IdentityError> for Change {
+    fn from(error: IdentityError) -> Change {
+        Change::Identity(error)
+    }
+}
+
+/// Whether a query has a row.
+pub(super) fn there(connection: &Connection, query: &str, values: impl rusqlite::Params) -> rusqlite::Result<bool> {
+    Ok(connection.query_row(query, values, |_| Ok(())).optional()?.is_some())
+}

@@ -1,0 +1,113 @@
+//! The running hub's identities: the registry at its start, the listener for nodes, and what follows the command line.
+
+use std::sync::Arc;
+
+use simpul_clock::Clock;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::RunError;
+use super::vitals::Running;
+use crate::config::Config;
+use crate::identity::follow::{self, Doors};
+use crate::identity::issue::Issuing;
+use crate::identity::ledger::{CaState, Ledger};
+use crate::identity::listener::{self, Tls};
+use crate::identity::{IdentityError, Places, authority};
+use crate::mqtt::{Serial, TlsFiles};
+use crate::view::registry::RegisteredNode;
+
+/// The registry of a hub that has a CA of its own.
+pub(super) struct District {
+    places: Places,
+}
+
+impl District {
+    /// Look at registry and keys before anything starts; `None`: certificates come from elsewhere.
+    pub(super) fn look(config: &Config) -> Result<Option<District>, IdentityError> {
+        let places = Places::of(&config.data_directory);
+        if !Ledger::exists(&places.registry) {
+            return if config.enrolment.listen.is_some() { Err(IdentityError::NoAuthority) } else { Ok(None) };
+        }
+        let ledger = Ledger::open(&places.registry)?;
+        let trusted = ledger.trusted()?;
+        if trusted.is_empty() {
+            return if config.enrolment.listen.is_some() { Err(IdentityError::NoAuthority) } else { Ok(None) };
+        }
+        for row in trusted.iter().filter(|row| row.state != CaState::Old) {
+            authority::check_key(&places.pki, row.number)?;
+        }
+        // A command that was killed in between left them as they were.
+        follow::write_pki(&places, &ledger)?;
+        Ok(Some(District { places }))
+    }
+
+    /// Nodes that the room is to expect besides the configuration's.
+    pub(super) fn register(&self, config: &mut Config) -> Result<(), IdentityError> {
+        for row in Ledger::open(&self.places.registry)?.nodes()? {
+            // A node that the configuration names too keeps what stands there.
+            if let Ok(node) = RegisteredNode::parse(&row.id, &row.name, &row.village, &row.village_name) {
+                let _ = config.registry.insert(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// Start the listener, if there is one, and follow the registry.
+    pub(super) fn start(
+        &self,
+        config: &Config,
+        tcp: Option<TcpListener>,
+        running: Arc<Running>,
+        clock: &Clock,
+        ending: &watch::Receiver<bool>,
+    ) -> Result<Vec<JoinHandle<()>>, RunError> {
+        let mut tasks = Vec::new();
+        let mut enrolment_tls = None;
+        if let Some(tcp) = tcp {
+            let tls = Tls::read(&self.places).map_err(|reason| IdentityError::Unusable {
+                what: "the enrolment listener's certificates".into(),
+                reason,
+            })?;
+            enrolment_tls = Some(tls.clone());
+            let (hubs, addresses) = (config.enrolment.hubs.clone(), config.enrolment.addresses.clone());
+            let ledger = Ledger::open(&self.places.registry)?;
+            let life_s = config.enrolment.certificate_seconds;
+            let issuing = Arc::new(Issuing::new(ledger, self.places.pki.clone(), life_s, hubs, addresses));
+            tasks.push(tokio::spawn(listener::serve(tcp, tls, issuing, clock.clone(), ending.clone())));
+        }
+        let doors = HubDoors { running, files: tls_files(config), enrolment_tls };
+        let ledger = Ledger::open(&self.places.registry)?;
+        tasks.push(tokio::spawn(follow::run(self.places.clone(), ledger, doors, ending.clone())));
+        Ok(tasks)
+    }
+}
+
+/// Where MQTT's certificates are.
+pub(super) fn tls_files(config: &Config) -> TlsFiles {
+    let mqtt = &config.mqtt;
+    TlsFiles {
+        ca_file: mqtt.ca_file.clone(),
+        certificate_file: mqtt.certificate_file.clone(),
+        key_file: mqtt.key_file.clone(),
+        revoked_file: mqtt.revoked_file.clone(),
+    }
+}
+
+struct HubDoors {
+    running: Arc<Running>,
+    files: TlsFiles,
+    enrolment_tls: Option<Tls>,
+}
+
+impl Doors for HubDoors {
+    fn revoke(&self, serial: &[u8]) {
+        self.running.revoke(&Serial::from_bytes(serial));
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        self.running.reload(&self.files).map_err(|error| error.to_string())?;
+        self.enrolment_tls.as_ref().map_or(Ok(()), Tls::reload)
+    }
+}

@@ -1,0 +1,36 @@
+//! How a node gets its certificate: the token that a technician carries to it, and the requests and answers of the
+//! hub's enrolment API.
+//!
+//! The API is CBOR over HTTPS: an agent has a CBOR decoder already, and certificates are bytes. All of it follows the
+//! wire's two rules. Leaves to others: certificates and signing requests themselves (X.509 in DER, opaque here), whether
+//! a secret is a right one, and every clock.
+
+mod api;
+mod base32;
+mod token;
+
+pub use api::{
+    ENROL_PATH, EnrolRequest, Identity, RENEW_PATH, Refusal, RefusalReason, RenewRequest, TRUST_PATH, Trust, Validity,
+};
+pub use token::{EnrolmentToken, Secret, TokenError};
+
+use crate::label::BoundedText;
+
+/// An address `host:port` of a hub: a DNS name has at most 253 bytes, and those that people give to a hub far fewer.
+pub type Address = BoundedText<128>;
+
+/// Most addresses of one kind: tried in turn, so more would delay the right one by minutes.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Most CAs that a node holds: the present one and the next, and one that is on its way out.
+pub const AUTHORITIES_MAX: usize = 4;
+
+/// Largest request. A signing request for a P-256 key takes about 300 bytes.
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024;
+
+/// Largest answer: a certificate and four CAs of about 700 bytes each, and sixteen addresses.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// The name in each hub's certificate, whatever its addresses are: a district's CA gives it to hubs alone, so a hub
+/// that moves, or is reached by a tunnel, needs no other certificate.
+pub const HUB_NAME: &str = "hub.simpul.internal";
