@@ -6,6 +6,7 @@ mod broker;
 mod cards;
 mod damage;
 mod demo;
+mod enrolment;
 mod fibre;
 mod garbage;
 mod kills;
