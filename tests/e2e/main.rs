@@ -7,6 +7,7 @@ mod cards;
 mod damage;
 mod demo;
 mod doctor;
+mod enrolment;
 mod fibre;
 mod garbage;
 mod kills;

@@ -78,6 +78,25 @@ impl Hub {
         Ok(Hub { directory: directory.to_owned(), mqtt, web, client, process: None })
     }
 
+    /// With a CA of its own, which enrols nodes: `simpul-hub ca init` in an empty folder. Certificates hold for
+    /// `certificate_seconds`.
+    pub async fn prepare_enrolling(directory: &Path, certificate_seconds: u32) -> anyhow::Result<Hub> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let (mqtt, web, enrolment) = (local(ports::free()?), local(ports::free()?), local(ports::free()?));
+        let text = format!(
+            "data_directory = \"data\"\n\n[mqtt]\nlisten = \"{mqtt}\"\n\n[web]\nlisten = \"{web}\"\n\n[enrolment]\n\
+             listen = \"{enrolment}\"\naddresses = [\"{enrolment}\"]\nhubs = [\"{mqtt}\"]\n\
+             certificate_seconds = {certificate_seconds}\n"
+        );
+        fs::write(directory.join("hub.toml"), text)?;
+        crate::install_crypto();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
+        let hub = Hub { directory: directory.to_owned(), mqtt, web, client, process: None };
+        hub.command(&["ca", "init", "--district", "Situbondo"]).await?;
+        Ok(hub)
+    }
+
     /// Let its MQTT server listen on another of this machine's addresses.
     pub fn listen_on(&mut self, host: IpAddr) -> anyhow::Result<()> {
         let path = self.directory.join("hub.toml");

@@ -130,6 +130,36 @@ impl Node {
         })
     }
 
+    /// Without any certificate: what a technician's card has before its token. It asks the hub for news each second.
+    pub fn prepare_bare(directory: &Path, id: &str) -> anyhow::Result<Node> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        write_secret(&directory.join("local-api.token"), TOKEN)?;
+        let api = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+        let text = format!(
+            "node = \"{id}\"\nclock = \"trust\"\n\n\
+             [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
+             [uplink]\nstate_interval = \"1 s\"\nreconnect_max = \"500 ms\"\n\n\
+             [enrolment]\ndirectory = \"identity\"\ncheck_interval = \"1 s\"\n\n\
+             [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n\
+             [host]\nenabled = false\n"
+        );
+        fs::write(directory.join("agent.toml"), text)?;
+        crate::install_crypto();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let (id, directory) = (id.to_owned(), directory.to_owned());
+        Ok(Node { id, directory, api, client, program: None, prefix: Vec::new(), process: None })
+    }
+
+    /// Put an enrolment token beside its configuration.
+    pub fn give_token(&self, token: &str) -> anyhow::Result<()> {
+        write_secret(&self.token_file(), token)
+    }
+
+    /// Where its enrolment token is looked for.
+    pub fn token_file(&self) -> PathBuf {
+        self.directory.join("enrolment.token")
+    }
+
     /// From now on start this build of the agent, instead of the one beside the test.
     pub fn run_program(&mut self, program: &Path) {
         self.program = Some(program.to_owned());
