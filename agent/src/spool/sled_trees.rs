@@ -134,6 +134,22 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_an_earlier_version_is_read_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = sled::Config::new().path(folder.path()).segment_size(SEGMENT_BYTES).flush_every_ms(None);
+        let earlier = config.open().unwrap();
+        for number in 0..100 {
+            earlier.insert(key(number, 0), vec![1; CHUNK_BYTES_MAX]).unwrap();
+        }
+        drop(earlier);
+        let mut trees = open(folder.path());
+        trees.put(&key(100, 0), &[2; LARGE_CHUNK_BYTES_MAX]).unwrap();
+        trees.put(&key(101, 0), &[3; 10]).unwrap();
+        let seen: Vec<_> = trees.from(&key(40, 0)).map(|entry| entry.unwrap().0.to_vec()).collect();
+        assert_eq!(seen, (40..102).map(|number| key(number, 0).to_vec()).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn large_values_are_written_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut trees = open(folder.path());
