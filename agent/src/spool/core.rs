@@ -307,7 +307,7 @@ impl Core {
                 next += record.count;
             }
             let head = self.open_head(stream)?;
-            for packet in pack(items) {
+            for packet in pack(&items) {
                 for (key, value) in &packet.entries {
                     head.put(key, value)?;
                 }
@@ -330,13 +330,15 @@ impl Core {
         answers: &mut [Option<Result<Appended, AppendError>>],
     ) {
         let Some(whole) = self.in_doubt[at(stream)].take() else { return };
+        let Some(made) = indexes.first().map(|&first| records[first].made) else { return };
+        let stored =
+            indexes.iter().map(|&index| records[index].bytes.len() as u64 + super::packet::VALUE_OVERHEAD_BYTES).sum();
+        self.row_mut(stream).committed(whole, stored, made);
         let mut next = whole.first();
         for &index in indexes {
             let record = &records[index];
             let Some(range) = SeqRange::with_count(next, record.count) else { continue };
             next += record.count;
-            let stored = record.bytes.len() as u64 + super::packet::VALUE_OVERHEAD_BYTES;
-            self.row_mut(stream).committed(range, stored, record.made);
             if let Some(hash) = record.key {
                 self.keys.insert(hash, range.first());
             }

@@ -22,7 +22,8 @@
 //!
 //! # Commit
 //! `put` of all queued records, `flush` and fdatasync of each database touched, then the answers (`core.rs`). Only a
-//! new block of numbers or a new database costs a witness besides. After an error nothing of the group was accepted,
+//! new block of numbers or a new database costs a witness besides. A large group is put as few large values, each of
+//! which sled writes once (`sled_trees.rs`). After an error nothing of the group was accepted,
 //! and what it may have left under its numbers is never sent.
 //!
 //! # Recovery
@@ -46,9 +47,11 @@ mod queue;
 mod recover;
 mod rollup;
 mod row;
+mod runway;
 mod serve;
 mod shelves;
 pub mod sled_disk;
+mod sled_trees;
 mod stock;
 mod witness;
 mod writer;

@@ -15,9 +15,16 @@ use simpul_wire::checksum::CRC32C;
 
 use super::disk::{Database, StoreError};
 
-/// Largest value in a database. sled keeps up to 17 values in one page and moves pages over a quarter of a segment
+/// Largest value of a small group. sled keeps up to 17 values in one page and moves pages over a quarter of a segment
 /// (16 KiB) into `blobs/`, without an fsync: 17 of these with their keys stay below that.
 pub(crate) const CHUNK_BYTES_MAX: usize = 880;
+
+/// Largest value of a large group: what sled still writes into its log as one message. Such values are kept where a page
+/// is never written anew (`sled_trees.rs`).
+pub(crate) const LARGE_CHUNK_BYTES_MAX: usize = 15_000;
+
+/// A group of so many bytes is a large one. Smaller ones would leave more trees in a database than they save pages.
+const LARGE_GROUP_BYTES_MIN: usize = 8 * 1024;
 
 /// Bytes that a value costs beside its content: key and page headers, about.
 pub(crate) const VALUE_OVERHEAD_BYTES: u64 = 24;
@@ -59,18 +66,20 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(u64, u16)> {
 }
 
 /// Pack items with consecutive numbers into packets: small ones together up to one chunk, a large one alone.
-pub(crate) fn pack<'a>(items: impl IntoIterator<Item = (SeqRange, &'a [u8])>) -> Vec<Packet> {
+pub(crate) fn pack(items: &[(SeqRange, &[u8])]) -> Vec<Packet> {
+    let group_bytes: usize = items.iter().map(|(_, bytes)| ITEM_HEAD_BYTES + bytes.len()).sum();
+    let chunk_bytes = if group_bytes < LARGE_GROUP_BYTES_MIN { CHUNK_BYTES_MAX } else { LARGE_CHUNK_BYTES_MAX };
     let mut packets = Vec::new();
     let mut open: Option<(u64, u64, Vec<u8>)> = None;
-    for (range, bytes) in items {
+    for &(range, bytes) in items {
         let fits = |end: u64, body: &Vec<u8>| {
-            end + 1 == range.first() && HEAD_BYTES + body.len() + ITEM_HEAD_BYTES + bytes.len() <= CHUNK_BYTES_MAX
+            end + 1 == range.first() && HEAD_BYTES + body.len() + ITEM_HEAD_BYTES + bytes.len() <= chunk_bytes
         };
         if let Some((first, end, body)) = open.take() {
             if fits(end, &body) {
                 open = Some((first, end, body));
             } else {
-                packets.push(finish(first, &body));
+                packets.push(finish(first, &body, chunk_bytes));
             }
         }
         let (_, end, body) = open.get_or_insert_with(|| (range.first(), range.last(), Vec::new()));
@@ -81,19 +90,19 @@ pub(crate) fn pack<'a>(items: impl IntoIterator<Item = (SeqRange, &'a [u8])>) ->
         body.extend_from_slice(bytes);
     }
     if let Some((first, _, body)) = open {
-        packets.push(finish(first, &body));
+        packets.push(finish(first, &body, chunk_bytes));
     }
     packets
 }
 
-fn finish(first: u64, body: &[u8]) -> Packet {
+fn finish(first: u64, body: &[u8], chunk_bytes: usize) -> Packet {
     let mut whole = Vec::with_capacity(HEAD_BYTES + body.len());
     whole.push(VERSION);
     whole.extend_from_slice(&CRC32C.checksum(body).to_le_bytes());
     whole.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     whole.extend_from_slice(body);
     let entries = whole
-        .chunks(CHUNK_BYTES_MAX)
+        .chunks(chunk_bytes)
         .enumerate()
         .map(|(index, chunk)| (key(first, u16::try_from(index).unwrap_or(u16::MAX)), chunk.to_vec()))
         .collect();
@@ -241,11 +250,15 @@ mod tests {
         }
     }
 
+    fn slices(items: &[(SeqRange, Vec<u8>)]) -> Vec<(SeqRange, &[u8])> {
+        items.iter().map(|(range, bytes)| (*range, bytes.as_slice())).collect()
+    }
+
     #[test]
     fn a_number_within_a_packet_or_at_its_beginning_is_found_where_it_lies() {
         let mut database = Sorted::default();
         let small: Vec<(SeqRange, Vec<u8>)> = (5..80).map(|seq| (SeqRange::one(seq), vec![seq as u8; 60])).collect();
-        for packet in pack(small.iter().map(|(range, bytes)| (*range, bytes.as_slice()))) {
+        for packet in pack(&slices(&small)) {
             packet.entries.iter().for_each(|(key, value)| database.put(key, value).unwrap());
         }
         for from in 0..90 {
@@ -271,16 +284,35 @@ mod tests {
     #[test]
     fn small_records_share_a_packet_and_large_ones_are_cut() {
         let small: Vec<(SeqRange, Vec<u8>)> = (0..20).map(|seq| (SeqRange::one(seq), vec![seq as u8; 100])).collect();
-        let packets = pack(small.iter().map(|(range, bytes)| (*range, bytes.as_slice())));
+        let packets = pack(&slices(&small));
         assert_eq!(packets.len(), 3);
-        let large = pack([(SeqRange::with_count(9, 600).unwrap(), vec![1; 3_000].as_slice())]);
+        let large = pack(&[(SeqRange::with_count(9, 600).unwrap(), vec![1; 3_000].as_slice())]);
         assert_eq!((large.len(), large[0].entries.len()), (1, 4));
         assert!(large[0].entries.iter().all(|(_, value)| value.len() <= CHUNK_BYTES_MAX));
     }
 
     #[test]
+    fn a_large_group_is_packed_into_few_values_that_hold_all_of_it() {
+        let group: Vec<(SeqRange, Vec<u8>)> = (0..100).map(|seq| (SeqRange::one(seq), vec![seq as u8; 190])).collect();
+        let packets = pack(&slices(&group));
+        let values: Vec<usize> =
+            packets.iter().flat_map(|packet| &packet.entries).map(|(_, value)| value.len()).collect();
+        assert_eq!(values.len(), 2, "{values:?}");
+        assert!(values.iter().all(|bytes| *bytes <= LARGE_CHUNK_BYTES_MAX), "{values:?}");
+        let mut database = Sorted::default();
+        packets.iter().flat_map(|packet| &packet.entries).for_each(|(key, value)| database.put(key, value).unwrap());
+        let mut seen = Vec::new();
+        walk(&database, 30, &mut |item| {
+            seen.push((item.range, item.bytes));
+            true
+        })
+        .unwrap();
+        assert_eq!(seen, group[30..]);
+    }
+
+    #[test]
     fn a_packet_with_a_flipped_bit_or_a_missing_end_holds_nothing() {
-        let packet = pack([(SeqRange::one(4), b"hello".as_slice())]).remove(0);
+        let packet = pack(&[(SeqRange::one(4), b"hello".as_slice())]).remove(0);
         let whole = &packet.entries[0].1;
         assert_eq!(items(4, whole).unwrap()[0].bytes, b"hello");
         for at in 0..whole.len() {

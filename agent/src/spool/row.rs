@@ -162,7 +162,7 @@ impl Row {
         self.owed = Arc::new(owed);
     }
 
-    /// Numbers were committed to the head.
+    /// A group's numbers were committed to the head; the first of them was made at `stamp`.
     pub fn committed(&mut self, range: SeqRange, bytes: u64, stamp: (u32, u64)) {
         Arc::make_mut(&mut self.owed).insert(range);
         self.sample(range.first(), stamp);

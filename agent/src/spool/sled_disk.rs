@@ -11,7 +11,8 @@
 //! ```
 //!
 //! sled 0.34.7 panics on some damage and its `flush` does not reach the card on Linux: every call runs under
-//! `catch_unwind`, and `sync` adds an fdatasync of its own on the database's file.
+//! `catch_unwind`, and `sync` adds an fdatasync of its own on the database's file, over blocks that the file already has
+//! (`runway.rs`).
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -23,9 +24,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::disk::{Database, Disk, StoreError};
+use super::runway;
+use super::sled_trees::Trees;
 
 /// sled's unit of writing. Smaller ones cost more headers, larger ones memory (four are buffered).
-const SEGMENT_BYTES: usize = 65_536;
+pub(super) const SEGMENT_BYTES: usize = 65_536;
 
 /// sled's page cache: a database is read once, in order, so a cache buys nothing.
 const CACHE_BYTES: u64 = 65_536;
@@ -104,36 +107,43 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
 
 struct SledDatabase {
     /// `None` only while it is dropped.
-    db: Option<sled::Db>,
+    trees: Option<Trees>,
     file: File,
     blobs: PathBuf,
     blobs_synced: BTreeSet<OsString>,
 }
 
 impl SledDatabase {
-    fn db(&self) -> Result<&sled::Db, StoreError> {
-        self.db.as_ref().ok_or_else(|| StoreError::Failed("closed".to_string()))
+    fn trees(&self) -> Result<&Trees, StoreError> {
+        self.trees.as_ref().ok_or_else(|| StoreError::Failed("closed".to_string()))
     }
 }
 
 impl Drop for SledDatabase {
     fn drop(&mut self) {
-        let db = self.db.take();
+        let trees = self.trees.take();
         // Dropping flushes, and on a damaged or full store that may panic; nothing accepted depends on it.
-        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| drop(trees))).is_err() {
             tracing::warn!("closing a database panicked");
+            return;
+        }
+        if let Err(error) = runway::clear(&self.file) {
+            tracing::debug!(%error, "the runway of a closed database stays");
         }
     }
 }
 
 impl Database for SledDatabase {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        guarded(|| self.db()?.insert(key, value).map(drop).map_err(sled_failed))
+        guarded(|| match &mut self.trees {
+            Some(trees) => trees.put(key, value).map_err(sled_failed),
+            None => Err(StoreError::Failed("closed".to_string())),
+        })
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
         guarded(|| {
-            for entry in self.db()?.range(from..) {
+            for entry in self.trees()?.from(from) {
                 let (key, value) = entry.map_err(sled_failed)?;
                 if !visit(&key, &value) {
                     break;
@@ -144,7 +154,7 @@ impl Database for SledDatabase {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        guarded(|| self.db()?.flush().map(drop).map_err(sled_failed))?;
+        guarded(|| self.trees()?.flush().map_err(sled_failed))?;
         // Values are sized to stay out of `blobs/`; what lands there all the same is not left to luck.
         let mut new_blobs = false;
         for entry in fs::read_dir(&self.blobs).map_err(failed)? {
@@ -158,11 +168,12 @@ impl Database for SledDatabase {
         if new_blobs {
             sync_folder(&self.blobs).map_err(failed)?;
         }
+        runway::lay(&self.file).map_err(failed)?;
         self.file.sync_data().map_err(failed)
     }
 }
 
-fn open_once(folder: &Path) -> Result<sled::Db, StoreError> {
+fn open_once(folder: &Path) -> Result<Trees, StoreError> {
     guarded(|| {
         let mut attempts = 0;
         loop {
@@ -171,7 +182,7 @@ fn open_once(folder: &Path) -> Result<sled::Db, StoreError> {
                 .segment_size(SEGMENT_BYTES)
                 .cache_capacity(CACHE_BYTES)
                 .flush_every_ms(None);
-            match config.open() {
+            match config.open().and_then(Trees::of) {
                 Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
                     attempts += 1;
                     if attempts == LOCK_ATTEMPTS_MAX {
@@ -186,7 +197,7 @@ fn open_once(folder: &Path) -> Result<sled::Db, StoreError> {
                         other => other,
                     });
                 }
-                Ok(db) => return Ok(db),
+                Ok(trees) => return Ok(trees),
             }
         }
     })
@@ -210,7 +221,12 @@ fn set_snapshots_aside(folder: &Path) -> io::Result<bool> {
 impl Disk for SledDisk {
     fn open(&mut self, name: &str) -> Result<Box<dyn Database>, StoreError> {
         let folder = self.database(name);
-        let new = !folder.exists();
+        let (log, new) = (folder.join("db"), !folder.exists());
+        let open_log = || OpenOptions::new().read(true).write(true).open(&log);
+        // What cannot be read is sled's to judge: there it counts as damage.
+        if let Err(error) = open_log().and_then(|log| runway::clear(&log)) {
+            tracing::debug!(database = name, %error, "no runway was cut off");
+        }
         let opened = match open_once(&folder) {
             Err(StoreError::Damaged(first)) => match open_once(&folder) {
                 Err(StoreError::Damaged(_)) if set_snapshots_aside(&folder).map_err(failed)? => {
@@ -221,8 +237,8 @@ impl Disk for SledDisk {
             },
             first => first,
         };
-        let db = opened?;
-        let file = File::open(folder.join("db")).map_err(failed)?;
+        let trees = opened?;
+        let file = open_log().map_err(failed)?;
         if new {
             for part in ["conf", "db", "blobs", "."] {
                 match File::open(folder.join(part)) {
@@ -233,7 +249,12 @@ impl Disk for SledDisk {
             }
             self.sync_parent(&folder)?;
         }
-        Ok(Box::new(SledDatabase { db: Some(db), file, blobs: folder.join("blobs"), blobs_synced: BTreeSet::new() }))
+        Ok(Box::new(SledDatabase {
+            trees: Some(trees),
+            file,
+            blobs: folder.join("blobs"),
+            blobs_synced: BTreeSet::new(),
+        }))
     }
 
     fn databases(&self) -> Result<Vec<String>, StoreError> {
