@@ -68,6 +68,59 @@ async fn readings_after_all_batches_were_retired_are_rolled_up() {
     assert_eq!(points(&store, "temperature", Step::Day).await[0].sum, 7.0);
 }
 
+/// Batches of one reading each, numbers `first..=last`, in groups as intake sends them.
+async fn commit_ones(store: &SqliteStore, first: u64, last: u64) {
+    let at = |seq: u64| {
+        let at_ms = NOW_MS + (seq as i64) * 1_000;
+        readings("n-1", range(seq, seq), vec![one(clocked(at_ms), vec![Value::Number(seq as f64)])])
+    };
+    let numbers: Vec<u64> = (first..=last).collect();
+    for group in numbers.chunks(100) {
+        commit(store, group.iter().copied().map(at).collect()).await;
+    }
+}
+
+async fn count_and_sum(store: &SqliteStore) -> (u64, f64) {
+    let points = points(store, "temperature", Step::Day).await;
+    (points.iter().map(|point| point.count).sum(), points.iter().map(|point| point.sum).sum())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_of_two_lives_of_the_store_are_added_up_once_each() {
+    let fixture = Fixture::new();
+    for (first, last) in [(1, 150), (151, 300)] {
+        // Dropped without an end: what was handed over in memory is gone, and the rows have to do.
+        let store = fixture.open();
+        commit_ones(&store, first, last).await;
+        assert_eq!(count_and_sum(&store).await.0, last);
+    }
+    let store = fixture.open();
+    commit_ones(&store, 301, 400).await;
+    maintain(&store, NOW_MS).await;
+    assert_eq!(store.usage().await.unwrap().rollup_lag_batches, 0);
+    commit_ones(&store, 401, 500).await;
+    maintain(&store, NOW_MS).await;
+    assert_eq!(count_and_sum(&store).await, (500, f64::from(500 * 501 / 2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_intake_is_rolled_up_without_being_asked() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let last = 3 * super::roller::WAKE_BATCHES.unsigned_abs();
+    commit_ones(&store, 1, last).await;
+    // A bound, so that a rollup that never comes fails instead of hanging.
+    for _ in 0..1_000 {
+        if store.usage().await.unwrap().rollup_lag_batches < last {
+            maintain(&store, NOW_MS).await;
+            assert_eq!(count_and_sum(&store).await, (last, (last * (last + 1) / 2) as f64));
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{last} batches wait and none is rolled up");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readings_without_a_date_are_rolled_up_when_waiting_has_no_more_sense() {
     let fixture = Fixture::new();

@@ -14,8 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::aside::Ring;
 use super::commit::{Effects, Group, Staged};
+use super::handover::Handover;
 use super::intervals::IntervalCache;
 use super::quarantine;
+use super::roller::WAKE_BATCHES;
 use super::schema::meta;
 use super::space::Space;
 use crate::store::{Outcome, StoreError};
@@ -54,6 +56,10 @@ pub(super) struct Writer {
     aside: Ring,
     journal: PathBuf,
     checkpointer: SyncSender<()>,
+    handover: Arc<Handover>,
+    roller: SyncSender<()>,
+    /// The newest batch when the roller was last woken.
+    rolled_from: i64,
     commits: u32,
     /// Goes after the connection: see [`super::space::hold_shared_memory`].
     _shared: std::fs::File,
@@ -66,6 +72,7 @@ impl Writer {
         aside_bytes_max: u64,
         journal: PathBuf,
         checkpointer: SyncSender<()>,
+        (handover, roller): (Arc<Handover>, SyncSender<()>),
     ) -> Result<Self, StoreError> {
         // Retention may have removed the newest ids, so they never come from the table alone: an id below the
         // position would never be rolled up.
@@ -84,6 +91,9 @@ impl Writer {
             aside,
             journal,
             checkpointer,
+            handover,
+            roller,
+            rolled_from: next_batch_id,
             commits: 0,
             _shared: shared,
         })
@@ -181,6 +191,10 @@ impl Writer {
         match result {
             Ok((outcomes, effects)) => {
                 self.space.snapshot_bytes.fetch_add(effects.snapshot_bytes, Ordering::Relaxed);
+                self.handover.give(effects.batches);
+                if self.next_batch_id - self.rolled_from >= WAKE_BATCHES && self.roller.try_send(()).is_ok() {
+                    self.rolled_from = self.next_batch_id;
+                }
                 self.after_commit();
                 Ok(outcomes)
             }
