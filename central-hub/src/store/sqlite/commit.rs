@@ -97,7 +97,7 @@ impl<'w> Group<'w> {
 
     /// Write what belongs to the group as a whole.
     pub(super) fn finish(self) -> Result<Effects, StoreError> {
-        self.cache.store(self.connection, &self.changed)?;
+        self.cache.store(self.connection, &self.changed, *self.next_batch_id - 1)?;
         self.hours.store(self.connection)?;
         Ok(self.effects)
     }
@@ -269,8 +269,7 @@ impl<'w> Group<'w> {
         for block in &blocks {
             dating::learn_from_stamp(self.connection, entry, epoch, &block.base, received_ms)?;
         }
-        // Nearly every batch is wholly new: then nothing is stored for it.
-        let part = (new.count() != range.count()).then_some(new);
+        let part = (new.count() != range.count()).then(|| new.clone());
         let (id, first_seq) = (*self.next_batch_id, range.first());
         self.connection.prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
             id,
@@ -278,18 +277,10 @@ impl<'w> Group<'w> {
             stream_id,
             received_ms,
             first_seq as i64,
-            part.map(simpul_wire::error::to_vec),
+            simpul_wire::error::to_vec(new),
             raw
         ])?;
-        self.effects.batches.push(Batch {
-            id,
-            node: node_id,
-            epoch,
-            received_ms,
-            first_seq,
-            new: part.cloned(),
-            blocks,
-        });
+        self.effects.batches.push(Batch { id, node: node_id, epoch, received_ms, first_seq, new: part, blocks });
         *self.next_batch_id += 1;
         Ok(())
     }

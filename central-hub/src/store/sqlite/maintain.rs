@@ -181,14 +181,7 @@ impl SqliteStore {
             Ok(last)
         });
         let Some(last) = last.await? else { return Ok(false) };
-        self.write(move |writer| {
-            writer.transact(|connection| {
-                connection
-                    .prepare_cached("DELETE FROM batch WHERE id <= ?1 AND id NOT IN (SELECT batch FROM parked)")?
-                    .execute([last])?;
-                Ok(true)
-            })
-        })
-        .await
+        self.write(move |writer| writer.retire_batches(last)).await?;
+        Ok(true)
     }
 }

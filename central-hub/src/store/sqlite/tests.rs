@@ -104,6 +104,54 @@ async fn batches_of_two_lives_of_the_store_are_added_up_once_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_readings_outlive_a_crash_whatever_of_their_sets_was_stored() {
+    let mut fixture = Fixture::new();
+    fixture.config.batch_days = 1;
+    let every = super::intervals::UNSAVED_BATCHES_MAX.unsigned_abs();
+    let mut last = 0;
+    // Before the sets were ever stored, after they were, after the batches were retired, and with some behind those.
+    for (count, retire) in [(150, false), (every, false), (50, true), (70, false)] {
+        {
+            let store = fixture.open();
+            commit_ones(&store, last + 1, last + count).await;
+            last += count;
+            assert_eq!(store.streams(None).await.unwrap()[0].have, set(&[(1, last)]));
+            if retire {
+                maintain(&store, NOW_MS + 2 * DAY_MS).await;
+            }
+        }
+        let store = fixture.open();
+        let row = store.streams(Some(node("n-1"))).await.unwrap().remove(0);
+        assert_eq!((row.have, row.last_received_ms), (set(&[(1, last)]), NOW_MS));
+        assert_eq!(store.nodes().await.unwrap()[0].last_heard_ms, NOW_MS);
+        // The same batches once more bring nothing, in a group with one that is new.
+        let again = |seq: u64| readings("n-1", range(seq, seq), vec![one(clocked(NOW_MS), vec![Value::Number(0.0)])]);
+        let outcomes = commit(&store, vec![again(1), again(last), again(last + 1)]).await;
+        let new: Vec<u64> = outcomes.into_iter().map(|outcome| new_of(outcome).count()).collect();
+        assert_eq!(new, [0, 0, 1]);
+        last += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_readings_outlive_a_transaction_that_failed() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    commit_ones(&store, 1, 20).await;
+    limit_pages(&store, 1).await;
+    let values: Vec<Value> = (0..9_000).map(|value| Value::Number(f64::from(value).sqrt())).collect();
+    let large = || readings("n-1", range(21, 9_020), vec![one(clocked(NOW_MS), values.clone())]);
+    let error = store.commit(vec![large()]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+    assert_eq!(store.streams(None).await.unwrap()[0].have, set(&[(1, 20)]));
+    limit_pages(&store, 1 << 30).await;
+    assert_eq!(new_of(commit_one(&store, large()).await).count(), 9_000);
+    commit_ones(&store, 9_021, 9_021).await;
+    drop(store);
+    assert_eq!(fixture.open().streams(None).await.unwrap()[0].have, set(&[(1, 9_021)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_intake_is_rolled_up_without_being_asked() {
     let fixture = Fixture::new();
     let store = fixture.open();

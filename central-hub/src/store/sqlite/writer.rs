@@ -211,6 +211,7 @@ impl Writer {
     fn try_commit(&mut self, uploads: Vec<Staged>) -> Result<(Vec<Outcome>, Effects), StoreError> {
         self.cache.trim();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.cache.recover(&transaction)?;
         let mut group = Group::new(&transaction, &mut self.cache, &mut self.next_batch_id, &mut self.aside);
         let mut outcomes = Vec::with_capacity(uploads.len());
         for upload in uploads {
@@ -219,6 +220,30 @@ impl Writer {
         let effects = group.finish()?;
         transaction.commit()?;
         Ok((outcomes, effects))
+    }
+
+    /// Remove batches up to `last`, less those that are parked. The sets are stored first where these rows are their
+    /// only proof.
+    pub(super) fn retire_batches(&mut self, last: i64) -> Result<(), StoreError> {
+        let retired = self.try_retire(last);
+        if retired.is_err() {
+            self.cache.clear();
+        }
+        retired
+    }
+
+    fn try_retire(&mut self, last: i64) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.cache.recover(&transaction)?;
+        if !self.cache.is_saved(last) {
+            self.cache.save(&transaction, self.next_batch_id - 1)?;
+        }
+        transaction
+            .prepare_cached("DELETE FROM batch WHERE id <= ?1 AND id NOT IN (SELECT batch FROM parked)")?
+            .execute([last])?;
+        transaction.commit()?;
+        self.after_commit();
+        Ok(())
     }
 
     fn after_commit(&mut self) {
