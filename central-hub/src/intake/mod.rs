@@ -94,7 +94,13 @@ impl Intake {
                     }
                     count = incoming.recv_many(&mut buffer, GROUP_MAX), if open && groups.len() < GROUPS_IN_FLIGHT_MAX => {
                         open = count > 0;
-                        let group = self.take(&mut buffer, &greet);
+                        let mut group = Vec::with_capacity(count);
+                        self.take(&mut buffer, &greet, &mut group);
+                        // What came while these were decoded shares their fsync.
+                        while group.len() < GROUP_MAX && let Ok(next) = incoming.try_recv() {
+                            buffer.push(next);
+                            self.take(&mut buffer, &greet, &mut group);
+                        }
                         if !group.is_empty() {
                             groups.push_back(self.commit(group, stop.clone()));
                         }
@@ -106,8 +112,7 @@ impl Intake {
     }
 
     /// Sort what came: publishes to commit; sessions to greet or to announce.
-    fn take(&self, buffer: &mut Vec<Incoming>, greet: &mpsc::Sender<NodeId>) -> Vec<(Waiting, Upload)> {
-        let mut group = Vec::with_capacity(buffer.len());
+    fn take(&self, buffer: &mut Vec<Incoming>, greet: &mpsc::Sender<NodeId>, group: &mut Vec<(Waiting, Upload)>) {
         for incoming in buffer.drain(..) {
             match incoming {
                 Incoming::Publish(publish) => group.extend(self.admit(publish)),
@@ -123,7 +128,6 @@ impl Intake {
                 }
             }
         }
-        group
     }
 
     fn admit(&self, publish: Publish) -> Option<(Waiting, Upload)> {

@@ -79,19 +79,27 @@ pub(crate) fn encode_times(base: u64, times: impl Iterator<Item = u64>) -> Vec<u
     out
 }
 
-/// The inverse of [`encode_times`], for exactly `count` times.
-pub(crate) fn decode_times(base: u64, count: usize, bytes: &[u8]) -> Result<Vec<u64>, WireError> {
-    let mut reader = VarintReader(bytes);
-    // A time takes at least one byte, so the input bounds the allocation.
-    let mut times = Vec::with_capacity(count.min(bytes.len()));
-    let (mut last, mut step) = (base, 0i64);
-    for _ in 0..count {
-        step = step.wrapping_add(reader.signed()?);
-        last = last.wrapping_add(step as u64);
-        times.push(last);
+/// The inverse of [`encode_times`], time by time.
+pub(crate) struct TimeReader<'b> {
+    reader: VarintReader<'b>,
+    last: u64,
+    step: i64,
+}
+
+impl<'b> TimeReader<'b> {
+    pub fn new(base: u64, bytes: &'b [u8]) -> Self {
+        TimeReader { reader: VarintReader(bytes), last: base, step: 0 }
     }
-    reader.end()?;
-    Ok(times)
+
+    pub fn time(&mut self) -> Result<u64, WireError> {
+        self.step = self.step.wrapping_add(self.reader.signed()?);
+        self.last = self.last.wrapping_add(self.step as u64);
+        Ok(self.last)
+    }
+
+    pub fn end(&self) -> Result<(), WireError> {
+        self.reader.end()
+    }
 }
 
 fn scaled(value: f64, decimals: u8) -> Option<i64> {
@@ -121,28 +129,38 @@ pub(crate) fn encode_values(values: &[f64]) -> ValueColumn {
     ValueColumn { decimals: RAW, bytes }
 }
 
-/// The inverse of [`encode_values`], for exactly `count` finite values.
-pub(crate) fn decode_values(count: usize, decimals: u8, bytes: &[u8]) -> Result<Vec<f64>, WireError> {
-    if decimals == RAW {
-        let (chunks, rest) = bytes.as_chunks::<8>();
-        if chunks.len() != count || !rest.is_empty() {
-            return Err(WireError::Malformed("raw column has another length".into()));
-        }
-        return chunks.iter().map(|chunk| finite(f64::from_le_bytes(*chunk))).collect();
+/// The inverse of [`encode_values`], finite value by finite value.
+pub(crate) struct ValueReader<'b> {
+    reader: VarintReader<'b>,
+    /// `None` for raw `f64`.
+    power: Option<f64>,
+    last: i64,
+}
+
+impl<'b> ValueReader<'b> {
+    pub fn new(decimals: u8, bytes: &'b [u8]) -> Result<Self, WireError> {
+        let power = match decimals {
+            RAW => None,
+            decimals => Some(*POWERS.get(decimals as usize).ok_or_else(|| WireError::invalid("decimals of a column"))?),
+        };
+        Ok(ValueReader { reader: VarintReader(bytes), power, last: 0 })
     }
-    let power = *POWERS.get(decimals as usize).ok_or_else(|| WireError::invalid("decimals of a column"))?;
-    let mut reader = VarintReader(bytes);
-    let mut values = Vec::with_capacity(count.min(bytes.len()));
-    let mut last = 0i64;
-    for _ in 0..count {
-        last = last
-            .checked_add(reader.signed()?)
-            .filter(|whole| whole.abs() < EXACT_MAX)
-            .ok_or_else(|| WireError::invalid("value"))?;
-        values.push(last as f64 / power);
+
+    pub fn value(&mut self) -> Result<f64, WireError> {
+        let Some(power) = self.power else {
+            let chunk = self.reader.0.split_first_chunk::<8>();
+            let (chunk, rest) = chunk.ok_or_else(|| WireError::Malformed("raw column has another length".into()))?;
+            self.reader.0 = rest;
+            return finite(f64::from_le_bytes(*chunk));
+        };
+        let whole = self.last.checked_add(self.reader.signed()?).filter(|whole| whole.abs() < EXACT_MAX);
+        self.last = whole.ok_or_else(|| WireError::invalid("value"))?;
+        Ok(self.last as f64 / power)
     }
-    reader.end()?;
-    Ok(values)
+
+    pub fn end(&self) -> Result<(), WireError> {
+        self.reader.end()
+    }
 }
 
 fn finite(value: f64) -> Result<f64, WireError> {

@@ -16,6 +16,7 @@ use super::aside;
 use super::dating::{self, Dated};
 use super::images::WholeImage;
 use super::intervals::{IntervalCache, Lost};
+use super::rollup::Batch;
 use super::service::HourSums;
 use super::snapshots;
 use crate::store::{Content, Outcome, Records, StoreError, Upload};
@@ -35,6 +36,8 @@ pub(super) enum Staged {
 pub(super) struct Effects {
     /// Bytes of images that came.
     pub snapshot_bytes: u64,
+    /// Batches of readings that came, for the rollup to go on with.
+    pub batches: Vec<Batch>,
 }
 
 /// The state of one transaction.
@@ -94,7 +97,7 @@ impl<'w> Group<'w> {
 
     /// Write what belongs to the group as a whole.
     pub(super) fn finish(self) -> Result<Effects, StoreError> {
-        self.cache.store(self.connection, &self.changed)?;
+        self.cache.store(self.connection, &self.changed, *self.next_batch_id - 1)?;
         self.hours.store(self.connection)?;
         Ok(self.effects)
     }
@@ -122,14 +125,14 @@ impl<'w> Group<'w> {
             Placed::Refused => return Ok(refused(RejectReason::TooManyIntervals)),
         };
         let (node_id, stream_id, new) = place;
-        let taken = match &records {
+        let taken = match records {
             _ if new.is_empty() => true,
             Records::Service(records) => {
-                self.service(node, (node_id, stream_id), epoch, received_ms, range, &new, records)?;
+                self.service(node, (node_id, stream_id), epoch, received_ms, range, &new, &records)?;
                 true
             }
             Records::Event(records) => {
-                self.events(node, (node_id, stream_id), epoch, received_ms, range, &new, records)?
+                self.events(node, (node_id, stream_id), epoch, received_ms, range, &new, &records)?
             }
             Records::Reading(blocks) => {
                 self.readings(node, (node_id, stream_id), epoch, received_ms, range, &new, &raw, blocks)?;
@@ -260,23 +263,24 @@ impl<'w> Group<'w> {
         range: SeqRange,
         new: &RangeSet,
         raw: &[u8],
-        blocks: &[ReadingBlock],
+        blocks: Vec<ReadingBlock>,
     ) -> Result<(), StoreError> {
         let entry = self.cache.node(self.connection, node, received_ms)?;
-        for block in blocks {
+        for block in &blocks {
             dating::learn_from_stamp(self.connection, entry, epoch, &block.base, received_ms)?;
         }
-        // Nearly every batch is wholly new: then nothing is stored for it.
-        let part = (new.count() != range.count()).then(|| simpul_wire::error::to_vec(new));
+        let part = (new.count() != range.count()).then(|| new.clone());
+        let (id, first_seq) = (*self.next_batch_id, range.first());
         self.connection.prepare_cached("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
-            *self.next_batch_id,
+            id,
             node_id,
             stream_id,
             received_ms,
-            range.first() as i64,
-            part,
+            first_seq as i64,
+            simpul_wire::error::to_vec(new),
             raw
         ])?;
+        self.effects.batches.push(Batch { id, node: node_id, epoch, received_ms, first_seq, new: part, blocks });
         *self.next_batch_id += 1;
         Ok(())
     }

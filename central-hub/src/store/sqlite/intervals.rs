@@ -1,5 +1,7 @@
 //! What the hub has: interval sets per (node, epoch, stream), held in memory, stored in `stream` in the same
-//! transaction as the records that they stand for.
+//! transaction as the records that they stand for. Sets of readings, which change with every batch, are stored every
+//! [`UNSAVED_BATCHES_MAX`] batches: until then the rows of the batches are the proof, and a start, a read, and a
+//! transaction after one that failed add what those rows say ([`for_each_unsaved`]).
 //!
 //! Terms: *have* is committed; *lost* was declared and has not arrived; `unused` numbers are declared too, but never
 //! were records. Data that arrives turns lost into have, never the other way round.
@@ -11,10 +13,18 @@ use simpul_wire::event::{Loss, LossReason};
 use simpul_wire::limits::{EPOCHS_MAX, INTERVALS_MAX};
 use simpul_wire::{Epoch, NodeId, RangeSet, SeqRange, Stream};
 
+use super::schema::{meta, set_meta};
 use crate::store::StoreError;
 
 /// Nodes held in memory. 10,000 nodes with four streams are about 10 MB; a larger fleet reloads on demand.
 const NODES_MAX: usize = 20_000;
+
+/// Batches of readings whose numbers only their own rows tell. A start and each read of the streams go through so many
+/// rows (a millisecond); storing the sets with every commit instead was a quarter of the writer's work.
+pub(super) const UNSAVED_BATCHES_MAX: i64 = 1_024;
+
+/// In `meta`: the batch up to which the stored sets know everything.
+pub(super) const SETS_UP_TO: &str = "sets_up_to";
 
 /// Lost ranges by reason; the sets of two reasons never overlap.
 pub(super) type Lost = Vec<(LossReason, RangeSet)>;
@@ -37,6 +47,10 @@ pub(super) struct StreamEntry {
     pub last_received_ms: i64,
     pub have_changed: bool,
     pub lost_changed: bool,
+    /// Something came that has no row of its own to tell of it: a duplicate's time of arrival.
+    heard_only: bool,
+    /// The set is ahead of what is stored.
+    unsaved: bool,
 }
 
 /// Too many intervals or epochs: the upload is refused, nothing of it was written.
@@ -46,18 +60,70 @@ pub(super) struct TooMany;
 #[derive(Default)]
 pub(super) struct IntervalCache {
     nodes: HashMap<NodeId, NodeEntry>,
+    /// Nodes with a set that is ahead of what is stored.
+    unsaved: Vec<NodeId>,
+    /// As stored; `None` until [`IntervalCache::recover`] was here.
+    saved_up_to: Option<i64>,
 }
 
 impl IntervalCache {
     pub(super) fn clear(&mut self) {
-        self.nodes.clear();
+        *self = IntervalCache::default();
     }
 
-    /// Make room between transactions; never within one, when entries hold changes that are not stored yet.
+    /// Make room between transactions; never within one, when entries hold changes that no row tells yet.
     pub(super) fn trim(&mut self) {
         if self.nodes.len() > NODES_MAX {
-            self.nodes.clear();
+            self.clear();
         }
+    }
+
+    /// Add what only the batches' rows tell, at the start and whenever memory was cleared. Within the transaction, before
+    /// anything is placed.
+    pub(super) fn recover(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        if self.saved_up_to.is_some() {
+            return Ok(());
+        }
+        let saved_up_to = saved_up_to(connection)?;
+        if meta::<i64>(connection, SETS_UP_TO)?.is_none() {
+            set_meta(connection, SETS_UP_TO, saved_up_to)?;
+        }
+        let mut name = connection.prepare_cached("SELECT name FROM node WHERE id = ?1")?;
+        for_each_unsaved(connection, |unsaved| {
+            let node: NodeId = name.query_row([unsaved.node], |row| row.get::<_, String>(0))?.parse()?;
+            let entry = self.node(connection, &node, unsaved.received_ms)?;
+            let Some(held) = entry.streams.iter_mut().find(|held| held.id == unsaved.stream) else {
+                return Err(StoreError::Backend("a batch's stream has no row".into()));
+            };
+            held.have.insert_all(&unsaved.new);
+            held.last_received_ms = held.last_received_ms.max(unsaved.received_ms);
+            if !std::mem::replace(&mut held.unsaved, true) {
+                self.unsaved.push(node);
+            }
+            Ok(())
+        })?;
+        self.saved_up_to = Some(saved_up_to);
+        Ok(())
+    }
+
+    /// Whether the stored sets know everything up to this batch.
+    pub(super) fn is_saved(&self, batch: i64) -> bool {
+        self.saved_up_to.is_some_and(|saved| saved >= batch)
+    }
+
+    /// Store every set that is ahead, in the transaction whose newest batch is `newest`.
+    pub(super) fn save(&mut self, connection: &Connection, newest: i64) -> Result<(), StoreError> {
+        for node in std::mem::take(&mut self.unsaved) {
+            let Some(entry) = self.nodes.get_mut(&node) else { continue };
+            for stream in &mut entry.streams {
+                if std::mem::take(&mut stream.unsaved) {
+                    stream.store(connection)?;
+                }
+            }
+        }
+        set_meta(connection, SETS_UP_TO, newest)?;
+        self.saved_up_to = Some(newest);
+        Ok(())
     }
 
     /// The node, loaded or made.
@@ -74,23 +140,26 @@ impl IntervalCache {
         self.nodes.get_mut(node).ok_or_else(|| StoreError::Backend("a node vanished from memory".into()))
     }
 
-    /// Store the changed sets of these nodes.
-    pub(super) fn store(&mut self, connection: &Connection, changed: &[NodeId]) -> Result<(), StoreError> {
-        let mut have = connection.prepare_cached("UPDATE stream SET have = ?1, last_received_ms = ?2 WHERE id = ?3")?;
+    /// Store the changed sets of these nodes, or remember that they are to be stored.
+    pub(super) fn store(&mut self, connection: &Connection, changed: &[NodeId], newest: i64) -> Result<(), StoreError> {
         let mut lost = connection.prepare_cached("UPDATE stream SET lost = ?1 WHERE id = ?2")?;
         for node in changed {
             let Some(entry) = self.nodes.get_mut(node) else { continue };
             for stream in &mut entry.streams {
                 if std::mem::take(&mut stream.have_changed) {
-                    let set = simpul_wire::error::to_vec(&stream.have);
-                    have.execute(params![set, stream.last_received_ms, stream.id])?;
+                    let heard_only = std::mem::take(&mut stream.heard_only);
+                    if stream.stream != Stream::Reading || heard_only {
+                        stream.store(connection)?;
+                    } else if !std::mem::replace(&mut stream.unsaved, true) {
+                        self.unsaved.push(node.clone());
+                    }
                 }
                 if std::mem::take(&mut stream.lost_changed) {
                     lost.execute(params![encode_lost(&stream.lost), stream.id])?;
                 }
             }
         }
-        Ok(())
+        if self.is_saved(newest - UNSAVED_BATCHES_MAX) { Ok(()) } else { self.save(connection, newest) }
     }
 }
 
@@ -130,6 +199,8 @@ impl NodeEntry {
             last_received_ms: now_ms,
             have_changed: false,
             lost_changed: false,
+            heard_only: false,
+            unsaved: false,
         });
         Ok(Ok(self.streams.len() - 1))
     }
@@ -162,8 +233,17 @@ impl StreamEntry {
             }
         }
         self.have_changed = true;
+        self.heard_only |= new.is_empty();
         self.last_received_ms = received_ms;
         Ok(new.into_iter().collect())
+    }
+
+    fn store(&self, connection: &Connection) -> Result<(), StoreError> {
+        let set = simpul_wire::error::to_vec(&self.have);
+        connection
+            .prepare_cached("UPDATE stream SET have = ?1, last_received_ms = ?2 WHERE id = ?3")?
+            .execute(params![set, self.last_received_ms, self.id])?;
+        Ok(())
     }
 
     fn take_back(&mut self, new: &[SeqRange]) {
@@ -198,6 +278,38 @@ impl StreamEntry {
         self.lost[at].1 = set;
         self.lost_changed = true;
         Ok(())
+    }
+}
+
+/// A batch that the stored sets may not know.
+pub(super) struct Unsaved {
+    pub node: i64,
+    pub stream: i64,
+    pub received_ms: i64,
+    /// The numbers that it brought.
+    pub new: RangeSet,
+}
+
+/// The batches behind the stored sets, in the order they came.
+pub(super) fn for_each_unsaved(
+    connection: &Connection,
+    mut each: impl FnMut(Unsaved) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT node, stream, received_ms, new FROM batch WHERE id > ?1 ORDER BY id")?;
+    let mut rows = statement.query([saved_up_to(connection)?])?;
+    while let Some(row) = rows.next()? {
+        let new = minicbor::decode(row.get_ref(3)?.as_blob()?)?;
+        each(Unsaved { node: row.get(0)?, stream: row.get(1)?, received_ms: row.get(2)?, new })?;
+    }
+    Ok(())
+}
+
+fn saved_up_to(connection: &Connection) -> Result<i64, StoreError> {
+    match meta(connection, SETS_UP_TO)? {
+        Some(saved) => Ok(saved),
+        // A store from before there was such a position: its sets were stored with every commit.
+        None => Ok(connection.query_row("SELECT coalesce(max(id), 0) FROM batch", [], |row| row.get(0))?),
     }
 }
 
@@ -250,6 +362,8 @@ fn load(connection: &Connection, node: &NodeId, now_ms: i64) -> Result<NodeEntry
             lost: decode_lost(row.get_ref(5)?.as_blob_or_null()?)?,
             have_changed: false,
             lost_changed: false,
+            heard_only: false,
+            unsaved: false,
         });
     }
     Ok(NodeEntry { id, streams, boots: HashMap::new() })

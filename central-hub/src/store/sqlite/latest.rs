@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use simpul_wire::reading::Value;
 use simpul_wire::{Missing, NodeId, Unit};
 
@@ -25,8 +25,8 @@ pub(super) fn keep_newer<K: Eq + std::hash::Hash>(held: &mut HashMap<K, Newest>,
     }
 }
 
-/// Merge into the node's row.
-pub(super) fn store(connection: &Connection, node: i64, fresh: &Latest) -> Result<(), StoreError> {
+/// The node's row, with these merged into it.
+pub(super) fn merged(connection: &Connection, node: i64, fresh: &Latest) -> Result<Vec<u8>, StoreError> {
     let old: Option<Vec<u8>> = connection
         .prepare_cached("SELECT body FROM latest WHERE node = ?1")?
         .query_row([node], |row| row.get(0))
@@ -35,10 +35,7 @@ pub(super) fn store(connection: &Connection, node: i64, fresh: &Latest) -> Resul
     for (metric, newest) in fresh {
         keep_newer(&mut merged, *metric, *newest);
     }
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO latest VALUES (?1, ?2)")?
-        .execute(params![node, encode(&merged)])?;
-    Ok(())
+    Ok(encode(&merged))
 }
 
 /// The newest readings of one node or of all, with what is not rolled up yet.
@@ -67,8 +64,8 @@ pub(super) fn read(connection: &Connection, node: Option<&NodeId>) -> Result<Vec
             }
         }
     }
-    not_rolled_up(connection, only, |batch, blocks| {
-        batch.for_each_series(blocks, |name, unit, points| {
+    not_rolled_up(connection, only, |batch, dates| {
+        batch.for_each_series(dates, |name, unit, points| {
             for (at_ms, value) in points {
                 keep_newer(&mut held, (batch.node, name.as_str().to_owned()), (unit, *at_ms, *value));
             }

@@ -1,6 +1,7 @@
 //! Maintenance, one bounded piece a call: roll up, tell dates again, seal, retire, thin, tidy up. What is heavy is
 //! prepared on a reader; what the writer applies keeps to some milliseconds, so that acknowledgements do not wait.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use object_store::ObjectStoreExt;
@@ -20,7 +21,7 @@ const SAMPLE_MS: i64 = 10 * 60_000;
 /// What maintenance remembers between pieces; also the lock that makes it one at a time.
 #[derive(Default)]
 pub(super) struct State {
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     sampled_ms: i64,
 }
 
@@ -76,7 +77,10 @@ impl SqliteStore {
     }
 
     async fn roll_up(&self, metrics: &mut Metrics, now_ms: i64) -> Result<bool, StoreError> {
-        let piece = self.prepare(metrics, rollup::prepare_next).await?;
+        let handover = Arc::clone(&self.handover);
+        let next =
+            move |connection: &Connection, metrics: &mut Metrics| rollup::prepare_next(connection, metrics, &handover);
+        let piece = self.prepare(metrics, next).await?;
         let more = piece.more;
         self.apply(metrics, piece, now_ms).await?;
         let expired = self.pool.read(move |connection| redate::expired(connection, now_ms)).await?;
@@ -177,14 +181,7 @@ impl SqliteStore {
             Ok(last)
         });
         let Some(last) = last.await? else { return Ok(false) };
-        self.write(move |writer| {
-            writer.transact(|connection| {
-                connection
-                    .prepare_cached("DELETE FROM batch WHERE id <= ?1 AND id NOT IN (SELECT batch FROM parked)")?
-                    .execute([last])?;
-                Ok(true)
-            })
-        })
-        .await
+        self.write(move |writer| writer.retire_batches(last)).await?;
+        Ok(true)
     }
 }

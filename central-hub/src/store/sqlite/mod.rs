@@ -16,6 +16,7 @@ mod backup;
 mod commit;
 mod dating;
 mod error;
+mod handover;
 mod images;
 mod intervals;
 mod latest;
@@ -26,6 +27,7 @@ mod quarantine;
 mod readings;
 mod reads;
 mod redate;
+mod roller;
 mod rollup;
 mod schema;
 mod seal;
@@ -52,9 +54,11 @@ use tokio::sync::mpsc;
 pub use backup::{RestoreReport, restore};
 
 use super::StoreError;
+use handover::Handover;
 use images::Assembler;
 use pool::Pool;
 use quarantine::{DATABASE, INCOMING, SNAPSHOTS, WITNESS};
+use roller::Roller;
 use space::Space;
 use writer::{QUEUE_MAX, Work, Writer};
 
@@ -108,7 +112,8 @@ pub struct SqliteStore {
     images: Assembler,
     queue: Mutex<Option<mpsc::Sender<Work>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    maintenance: tokio::sync::Mutex<maintain::State>,
+    maintenance: Arc<tokio::sync::Mutex<maintain::State>>,
+    handover: Arc<Handover>,
     /// Backups are one at a time: two would share their unfinished file.
     backing_up: tokio::sync::Mutex<()>,
 }
@@ -148,15 +153,29 @@ impl SqliteStore {
         let (wake, woken) = std::sync::mpsc::sync_channel(1);
         let journal = directory.join(format!("{DATABASE}-wal"));
         let shared = space::hold_shared_memory(&database)?;
-        let writer = Writer::new((connection, shared), Arc::clone(&space), config.aside_bytes_max, journal, wake)?;
+        let (call, called) = std::sync::mpsc::sync_channel(1);
+        let handover = Arc::<Handover>::default();
+        let rollup = (Arc::clone(&handover), call);
+        let writer =
+            Writer::new((connection, shared), Arc::clone(&space), config.aside_bytes_max, journal, wake, rollup)?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
+        let pool = Pool::new(database.clone());
+        let maintenance = Arc::<tokio::sync::Mutex<maintain::State>>::default();
+        let roller = Roller {
+            clock: clock.clone(),
+            pool: Arc::clone(&pool),
+            handover: Arc::clone(&handover),
+            maintenance: Arc::clone(&maintenance),
+            queue: queue.downgrade(),
+        };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(run).map_err(StoreError::from)
         };
-        let checkpointed = database.clone();
+        let checkpointed = database;
         let threads = vec![
             spawn("store-writer", Box::new(move || writer.run(work, lock)))?,
             spawn("store-checkpoint", Box::new(move || writer::checkpoint(checkpointed, woken)))?,
+            spawn("store-rollup", Box::new(move || roller.run(called)))?,
         ];
         Ok(SqliteStore {
             config,
@@ -164,12 +183,13 @@ impl SqliteStore {
             generation,
             quarantined,
             space,
-            pool: Pool::new(database),
+            pool,
             objects,
             images,
             queue: Mutex::new(Some(queue)),
             threads: Mutex::new(threads),
-            maintenance: tokio::sync::Mutex::default(),
+            maintenance,
+            handover,
             backing_up: tokio::sync::Mutex::default(),
         })
     }

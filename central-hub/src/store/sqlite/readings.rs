@@ -39,8 +39,8 @@ pub(super) fn read(
         sealed(connection, node, id, step, &mut spans)?;
         tail(connection, node, id, &mut spans)?;
     }
-    not_rolled_up(connection, Some(node), |batch, blocks| {
-        batch.for_each_series(blocks, |name, _, points| {
+    not_rolled_up(connection, Some(node), |batch, dates| {
+        batch.for_each_series(dates, |name, _, points| {
             if name.as_str() == metric {
                 for (at_ms, value) in points {
                     spans.add(*at_ms, &sum(std::iter::once(*value)));

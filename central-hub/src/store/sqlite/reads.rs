@@ -1,11 +1,13 @@
 //! Reads of rows: nodes, streams, service records, events. Each is a function of a connection within a read
 //! transaction; rollups have a file of their own.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use simpul_wire::{Epoch, NodeId, RangeSet, Stream};
 
 use super::dating::dating_from;
-use super::intervals::{decode_epoch, decode_lost, decode_stream, losses};
+use super::intervals::{decode_epoch, decode_lost, decode_stream, for_each_unsaved, losses};
 use crate::store::{EventRow, NodeRow, Page, ServiceRow, StoreError, StreamRow};
 
 /// Most rows of one page: at some 300 bytes a row, 3 MB.
@@ -39,9 +41,15 @@ pub(super) fn has(
 
 /// All nodes, by id.
 pub(super) fn nodes(connection: &Connection) -> Result<Vec<NodeRow>, StoreError> {
+    let mut heard_ms: HashMap<i64, i64> = HashMap::new();
+    for_each_unsaved(connection, |unsaved| {
+        let newest = heard_ms.entry(unsaved.node).or_insert(unsaved.received_ms);
+        *newest = unsaved.received_ms.max(*newest);
+        Ok(())
+    })?;
     let mut statement = connection.prepare_cached(
         "SELECT node.name, node.first_heard_ms, node.state, node.state_received_ms,
-                (SELECT max(last_received_ms) FROM stream WHERE stream.node = node.id)
+                (SELECT max(last_received_ms) FROM stream WHERE stream.node = node.id), node.id
          FROM node ORDER BY node.name",
     )?;
     let mut rows = statement.query([])?;
@@ -50,6 +58,7 @@ pub(super) fn nodes(connection: &Connection) -> Result<Vec<NodeRow>, StoreError>
         let first_heard_ms: i64 = row.get(1)?;
         let state_received_ms: Option<i64> = row.get(3)?;
         let records_received_ms: Option<i64> = row.get(4)?;
+        let records_received_ms = records_received_ms.max(heard_ms.get(&row.get(5)?).copied());
         let state = row.get_ref(2)?.as_blob_or_null()?;
         out.push(NodeRow {
             node: row.get::<_, String>(0)?.parse()?,
@@ -64,8 +73,15 @@ pub(super) fn nodes(connection: &Connection) -> Result<Vec<NodeRow>, StoreError>
 
 /// Streams of one node or of all.
 pub(super) fn streams(connection: &Connection, node: Option<&NodeId>) -> Result<Vec<StreamRow>, StoreError> {
+    let mut behind: HashMap<i64, (RangeSet, i64)> = HashMap::new();
+    for_each_unsaved(connection, |unsaved| {
+        let (new, received_ms) = behind.entry(unsaved.stream).or_default();
+        new.insert_all(&unsaved.new);
+        *received_ms = unsaved.received_ms.max(*received_ms);
+        Ok(())
+    })?;
     let mut statement = connection.prepare_cached(
-        "SELECT node.name, stream.epoch, stream.stream, stream.have, stream.lost, stream.last_received_ms
+        "SELECT node.name, stream.epoch, stream.stream, stream.have, stream.lost, stream.last_received_ms, stream.id
          FROM stream JOIN node ON node.id = stream.node
          WHERE ?1 IS NULL OR stream.node = (SELECT id FROM node WHERE name = ?1)
          ORDER BY node.name, stream.epoch, stream.stream",
@@ -76,13 +92,19 @@ pub(super) fn streams(connection: &Connection, node: Option<&NodeId>) -> Result<
         let epoch = decode_epoch(row.get_ref(1)?.as_blob()?)?;
         let stream = decode_stream(row.get(2)?)?;
         let lost = decode_lost(row.get_ref(4)?.as_blob_or_null()?)?;
+        let mut have: RangeSet = minicbor::decode(row.get_ref(3)?.as_blob()?)?;
+        let mut last_received_ms: i64 = row.get(5)?;
+        if let Some((new, received_ms)) = behind.get(&row.get(6)?) {
+            have.insert_all(new);
+            last_received_ms = last_received_ms.max(*received_ms);
+        }
         out.push(StreamRow {
             node: row.get::<_, String>(0)?.parse()?,
             epoch,
             stream,
-            have: minicbor::decode(row.get_ref(3)?.as_blob()?)?,
+            have,
             lost: losses(epoch, stream, &lost),
-            last_received_ms: row.get(5)?,
+            last_received_ms,
         });
     }
     Ok(out)

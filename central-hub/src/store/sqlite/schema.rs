@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::intervals::SETS_UP_TO;
 use crate::store::StoreError;
 
 /// Version of the tables below, kept in `user_version`.
@@ -143,6 +144,7 @@ pub(super) fn open_writer(
             transaction.execute_batch(TABLES)?;
             set_meta(&transaction, "generation", generation.as_slice())?;
             set_meta(&transaction, "created_ms", now_ms)?;
+            set_meta(&transaction, SETS_UP_TO, 0)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
         }

@@ -68,6 +68,107 @@ async fn readings_after_all_batches_were_retired_are_rolled_up() {
     assert_eq!(points(&store, "temperature", Step::Day).await[0].sum, 7.0);
 }
 
+/// Batches of one reading each, numbers `first..=last`, in groups as intake sends them.
+async fn commit_ones(store: &SqliteStore, first: u64, last: u64) {
+    let at = |seq: u64| {
+        let at_ms = NOW_MS + (seq as i64) * 1_000;
+        readings("n-1", range(seq, seq), vec![one(clocked(at_ms), vec![Value::Number(seq as f64)])])
+    };
+    let numbers: Vec<u64> = (first..=last).collect();
+    for group in numbers.chunks(100) {
+        commit(store, group.iter().copied().map(at).collect()).await;
+    }
+}
+
+async fn count_and_sum(store: &SqliteStore) -> (u64, f64) {
+    let points = points(store, "temperature", Step::Day).await;
+    (points.iter().map(|point| point.count).sum(), points.iter().map(|point| point.sum).sum())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_of_two_lives_of_the_store_are_added_up_once_each() {
+    let fixture = Fixture::new();
+    for (first, last) in [(1, 150), (151, 300)] {
+        // Dropped without an end: what was handed over in memory is gone, and the rows have to do.
+        let store = fixture.open();
+        commit_ones(&store, first, last).await;
+        assert_eq!(count_and_sum(&store).await.0, last);
+    }
+    let store = fixture.open();
+    commit_ones(&store, 301, 400).await;
+    maintain(&store, NOW_MS).await;
+    assert_eq!(store.usage().await.unwrap().rollup_lag_batches, 0);
+    commit_ones(&store, 401, 500).await;
+    maintain(&store, NOW_MS).await;
+    assert_eq!(count_and_sum(&store).await, (500, f64::from(500 * 501 / 2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_readings_outlive_a_crash_whatever_of_their_sets_was_stored() {
+    let mut fixture = Fixture::new();
+    fixture.config.batch_days = 1;
+    let every = super::intervals::UNSAVED_BATCHES_MAX.unsigned_abs();
+    let mut last = 0;
+    // Before the sets were ever stored, after they were, after the batches were retired, and with some behind those.
+    for (count, retire) in [(150, false), (every, false), (50, true), (70, false)] {
+        {
+            let store = fixture.open();
+            commit_ones(&store, last + 1, last + count).await;
+            last += count;
+            assert_eq!(store.streams(None).await.unwrap()[0].have, set(&[(1, last)]));
+            if retire {
+                maintain(&store, NOW_MS + 2 * DAY_MS).await;
+            }
+        }
+        let store = fixture.open();
+        let row = store.streams(Some(node("n-1"))).await.unwrap().remove(0);
+        assert_eq!((row.have, row.last_received_ms), (set(&[(1, last)]), NOW_MS));
+        assert_eq!(store.nodes().await.unwrap()[0].last_heard_ms, NOW_MS);
+        // The same batches once more bring nothing, in a group with one that is new.
+        let again = |seq: u64| readings("n-1", range(seq, seq), vec![one(clocked(NOW_MS), vec![Value::Number(0.0)])]);
+        let outcomes = commit(&store, vec![again(1), again(last), again(last + 1)]).await;
+        let new: Vec<u64> = outcomes.into_iter().map(|outcome| new_of(outcome).count()).collect();
+        assert_eq!(new, [0, 0, 1]);
+        last += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_readings_outlive_a_transaction_that_failed() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    commit_ones(&store, 1, 20).await;
+    limit_pages(&store, 1).await;
+    let values: Vec<Value> = (0..9_000).map(|value| Value::Number(f64::from(value).sqrt())).collect();
+    let large = || readings("n-1", range(21, 9_020), vec![one(clocked(NOW_MS), values.clone())]);
+    let error = store.commit(vec![large()]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+    assert_eq!(store.streams(None).await.unwrap()[0].have, set(&[(1, 20)]));
+    limit_pages(&store, 1 << 30).await;
+    assert_eq!(new_of(commit_one(&store, large()).await).count(), 9_000);
+    commit_ones(&store, 9_021, 9_021).await;
+    drop(store);
+    assert_eq!(fixture.open().streams(None).await.unwrap()[0].have, set(&[(1, 9_021)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_intake_is_rolled_up_without_being_asked() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let last = 3 * super::roller::WAKE_BATCHES.unsigned_abs();
+    commit_ones(&store, 1, last).await;
+    // A bound, so that a rollup that never comes fails instead of hanging.
+    for _ in 0..1_000 {
+        if store.usage().await.unwrap().rollup_lag_batches < last {
+            maintain(&store, NOW_MS).await;
+            assert_eq!(count_and_sum(&store).await, (last, (last * (last + 1) / 2) as f64));
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{last} batches wait and none is rolled up");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readings_without_a_date_are_rolled_up_when_waiting_has_no_more_sense() {
     let fixture = Fixture::new();

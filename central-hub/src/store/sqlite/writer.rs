@@ -14,8 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::aside::Ring;
 use super::commit::{Effects, Group, Staged};
+use super::handover::Handover;
 use super::intervals::IntervalCache;
 use super::quarantine;
+use super::roller::WAKE_BATCHES;
 use super::schema::meta;
 use super::space::Space;
 use crate::store::{Outcome, StoreError};
@@ -54,6 +56,10 @@ pub(super) struct Writer {
     aside: Ring,
     journal: PathBuf,
     checkpointer: SyncSender<()>,
+    handover: Arc<Handover>,
+    roller: SyncSender<()>,
+    /// The newest batch when the roller was last woken.
+    rolled_from: i64,
     commits: u32,
     /// Goes after the connection: see [`super::space::hold_shared_memory`].
     _shared: std::fs::File,
@@ -66,6 +72,7 @@ impl Writer {
         aside_bytes_max: u64,
         journal: PathBuf,
         checkpointer: SyncSender<()>,
+        (handover, roller): (Arc<Handover>, SyncSender<()>),
     ) -> Result<Self, StoreError> {
         // Retention may have removed the newest ids, so they never come from the table alone: an id below the
         // position would never be rolled up.
@@ -84,6 +91,9 @@ impl Writer {
             aside,
             journal,
             checkpointer,
+            handover,
+            roller,
+            rolled_from: next_batch_id,
             commits: 0,
             _shared: shared,
         })
@@ -181,6 +191,10 @@ impl Writer {
         match result {
             Ok((outcomes, effects)) => {
                 self.space.snapshot_bytes.fetch_add(effects.snapshot_bytes, Ordering::Relaxed);
+                self.handover.give(effects.batches);
+                if self.next_batch_id - self.rolled_from >= WAKE_BATCHES && self.roller.try_send(()).is_ok() {
+                    self.rolled_from = self.next_batch_id;
+                }
                 self.after_commit();
                 Ok(outcomes)
             }
@@ -197,6 +211,7 @@ impl Writer {
     fn try_commit(&mut self, uploads: Vec<Staged>) -> Result<(Vec<Outcome>, Effects), StoreError> {
         self.cache.trim();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.cache.recover(&transaction)?;
         let mut group = Group::new(&transaction, &mut self.cache, &mut self.next_batch_id, &mut self.aside);
         let mut outcomes = Vec::with_capacity(uploads.len());
         for upload in uploads {
@@ -205,6 +220,30 @@ impl Writer {
         let effects = group.finish()?;
         transaction.commit()?;
         Ok((outcomes, effects))
+    }
+
+    /// Remove batches up to `last`, less those that are parked. The sets are stored first where these rows are their
+    /// only proof.
+    pub(super) fn retire_batches(&mut self, last: i64) -> Result<(), StoreError> {
+        let retired = self.try_retire(last);
+        if retired.is_err() {
+            self.cache.clear();
+        }
+        retired
+    }
+
+    fn try_retire(&mut self, last: i64) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.cache.recover(&transaction)?;
+        if !self.cache.is_saved(last) {
+            self.cache.save(&transaction, self.next_batch_id - 1)?;
+        }
+        transaction
+            .prepare_cached("DELETE FROM batch WHERE id <= ?1 AND id NOT IN (SELECT batch FROM parked)")?
+            .execute([last])?;
+        transaction.commit()?;
+        self.after_commit();
+        Ok(())
     }
 
     fn after_commit(&mut self) {
