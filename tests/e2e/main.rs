@@ -10,5 +10,6 @@ mod fibre;
 mod garbage;
 mod kills;
 mod order;
+mod pico;
 mod present;
 mod restored;
