@@ -12,5 +12,6 @@ mod fibre;
 mod garbage;
 mod kills;
 mod order;
+mod pico;
 mod present;
 mod restored;

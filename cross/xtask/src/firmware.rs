@@ -119,14 +119,17 @@ pub fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Pico's image as another version: what the update's tests change to and back from. Its path.
+/// The Pico's image as another version: what the update's tests change to and back from. The ELF's path; beside it is what
+/// an agent sends, `pico-next.img`.
 pub fn build_next() -> anyhow::Result<PathBuf> {
     let board = BOARDS.iter().find(|board| board.name == "pico").context("no pico among the boards")?;
     let mut build = board_cargo(board, &["build", "--quiet", "--locked", "--release"]);
     run(build.env("SIMPUL_BOARD_VERSION", NEXT_VERSION))?;
     let elf = target().join("boards").join(board.triple).join("release").join(board.package);
     let next = folder()?.join("simpul-pico-next.elf");
-    fs::copy(&elf, &next).with_context(|| format!("cannot copy {}", elf.display()))?;
+    let image = fs::read(&elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    write(&next, &image)?;
+    write(&folder()?.join("pico-next.img"), &board_image::to_send(&image, board_image::version(NEXT_VERSION)?)?)?;
     Ok(next)
 }
 
@@ -138,10 +141,13 @@ fn write_files(image: &[u8]) -> anyhow::Result<()> {
     let files =
         [("pico.uf2", board_image::to_flash(&loader, image)?), ("pico.img", board_image::to_send(image, version()?)?)];
     for (name, bytes) in files {
-        let file = folder.join(name);
-        fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+        write(&folder.join(name), &bytes)?;
     }
     Ok(())
+}
+
+fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// The version that the Pico's image says of itself: what it was told at its build, or its workspace's.

@@ -39,11 +39,14 @@ export function seeded(seed) {
 }
 
 export class Board {
-  /** @param {{ random: () => number, acknowledge?: boolean }} how */
-  constructor({ random, acknowledge = true }) {
-    this.flash = new Flash(random);
-    this.flash.write(loader.flash);
-    this.flash.write(image.flash);
+  /**
+   * @param {{ random: () => number, acknowledge?: boolean, flash?: Flash, onByte?: (byte: number) => void }} how
+   * `flash`: instead of a new one; `onByte`: where the line leads, instead of to an agent of these tests
+   */
+  constructor({ random, acknowledge = true, flash, onByte }) {
+    this.flash = flash ?? new Flash(random);
+    if (!flash) for (const part of [loader, image]) this.flash.write(part.flash);
+    this.onByte = onByte;
     this.acknowledge = acknowledge;
     this.buttons = 0;
     this.tamperOpen = false;
@@ -66,7 +69,7 @@ export class Board {
     /** Messages of this power-up with `atNanos`, the time at which their last byte was on the line. */
     this.messages = [];
     this.line = [];
-    this.chip = new Chip(this.flash, reset, (byte, nanos) => this.#received(byte, nanos));
+    this.chip = new Chip(this.flash, reset, this.onByte ?? ((byte, nanos) => this.#received(byte, nanos)));
     this.#setPins();
     this.setVolts(12.6, 12.6);
     this.cages = CAGES.map(([data, clock]) => new Cage(this.chip, data, clock));
@@ -181,9 +184,11 @@ export class Board {
 
   #setPins() {
     const { gpio } = this.chip.chip;
-    PINS.buttons.forEach((pin, desk) => gpio[pin].setInputValue((this.buttons & (1 << desk)) === 0));
-    gpio[PINS.tamper].setInputValue(this.tamperOpen);
-    gpio[PINS.powerGood].setInputValue(this.mains);
+    // To rp2040js a level that is set again is an edge.
+    const drive = (pin, high) => gpio[pin].rawInputValue !== high && gpio[pin].setInputValue(high);
+    PINS.buttons.forEach((pin, desk) => drive(pin, (this.buttons & (1 << desk)) === 0));
+    drive(PINS.tamper, this.tamperOpen);
+    drive(PINS.powerGood, this.mains);
   }
 
   #received(byte, nanos) {

@@ -1,5 +1,5 @@
-//! QEMU's two control sockets: QMP (stop, continue, questions) and qtest (registers, memory, input lines), which also
-//! works beside ordinary emulation.
+//! An emulator's control sockets, one line a message. QEMU has two: QMP (stop, continue, questions) and qtest (registers,
+//! memory, input lines), which also works beside ordinary emulation.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,31 +10,32 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-/// QEMU answers in milliseconds; a loaded machine gets more.
+/// Emulators answer in milliseconds; a loaded machine gets more.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// A socket with one line a message.
 #[derive(Debug)]
-struct Lines(BufReader<UnixStream>);
+pub(super) struct Lines(BufReader<UnixStream>);
 
 impl Lines {
-    async fn connect(path: &Path) -> anyhow::Result<Lines> {
+    pub(super) async fn connect(path: &Path) -> anyhow::Result<Lines> {
         let stream =
             UnixStream::connect(path).await.with_context(|| format!("cannot connect to {}", path.display()))?;
         Ok(Lines(BufReader::new(stream)))
     }
 
-    async fn send(&mut self, line: &str) -> anyhow::Result<()> {
+    pub(super) async fn send(&mut self, line: &str) -> anyhow::Result<()> {
         let mut bytes = line.as_bytes().to_vec();
         bytes.push(b'\n');
-        self.0.get_mut().write_all(&bytes).await.context("QEMU does not take a command")
+        self.0.get_mut().write_all(&bytes).await.context("the emulator does not take a command")
     }
 
-    async fn next(&mut self) -> anyhow::Result<String> {
+    pub(super) async fn next(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
-        let length = timeout(ANSWER_MAX, self.0.read_line(&mut line)).await.context("QEMU does not answer")??;
+        let length =
+            timeout(ANSWER_MAX, self.0.read_line(&mut line)).await.context("the emulator does not answer")??;
         if length == 0 {
-            bail!("QEMU is gone");
+            bail!("the emulator is gone");
         }
         Ok(line)
     }

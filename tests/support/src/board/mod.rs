@@ -14,12 +14,15 @@
 //!
 //! EEPROMs are files in the board's folder: what was written there survives a kill, as it would a power cut. Nothing else
 //! does. Input lines rest low, so a board that nobody touches has free buttons, a closed lid and mains.
+//!
+//! The board that is bought runs in an emulator of its own: [`PicoBoard`].
 
 mod bus;
 mod control;
 mod hand;
 mod image;
 mod module;
+mod pico;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -37,6 +40,7 @@ use control::{Qmp, Qtest};
 pub use hand::{FADED_DBM, Hand, LIGHT_DBM, Orders, hand};
 pub use image::image;
 pub use module::{Module, PAGE_BYTES};
+pub use pico::{PicoBoard, Standing, pico_image};
 
 /// QEMU for the chip's instruction set.
 const EMULATOR: &str = "qemu-system-arm";
