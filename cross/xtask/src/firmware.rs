@@ -4,8 +4,7 @@
 //! the emulated board's tests use as well. ELF files end up in `target/firmware`, with UF2 files of the boards that take them.
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -13,7 +12,7 @@ use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object, ObjectSection, SectionFlags, SectionKind};
 
 use crate::run::{Stages, cargo, command, found, root, run, target};
-use crate::{board_image, pico, system};
+use crate::{board_image, pico, report, system};
 
 /// A board.
 #[derive(Debug)]
@@ -72,6 +71,9 @@ struct Size {
     ram_bytes: u64,
 }
 
+/// The report's file.
+const AREA: &str = "firmware";
+
 /// No version that will ever be given out.
 const NEXT_VERSION: &str = "9.8.7";
 
@@ -86,7 +88,7 @@ pub fn command_alone() -> anyhow::Result<()> {
     let pico = BOARDS.iter().find(|board| board.name == "pico").context("no pico among the boards")?;
     let bytes = pico::measured_ram_bytes()?;
     println!("pico takes {bytes} bytes of memory with its deepest stack and may take {}", pico.ram_bytes_max);
-    append_report(&report_line("pico_ram_bytes", bytes, pico.ram_bytes_max))?;
+    report::append(AREA, &report_line("pico_ram_bytes", bytes, pico.ram_bytes_max))?;
     if bytes > pico.ram_bytes_max {
         bail!("over budget: pico takes {bytes} bytes of memory and may take {}", pico.ram_bytes_max);
     }
@@ -110,7 +112,7 @@ pub fn build() -> anyhow::Result<()> {
         let Size { flash_bytes, ram_bytes } = size;
         let Board { name, flash_bytes_max, ram_bytes_max, .. } = board;
         println!("{name:<12} {flash_bytes:>14} {flash_bytes_max:>14} {ram_bytes:>14} {ram_bytes_max:>14}");
-        report(board, size)?;
+        report_board(board, size)?;
         over.extend(excess(board, size));
     }
     if !over.is_empty() {
@@ -242,41 +244,15 @@ fn excess(board: &Board, size: Size) -> Vec<String> {
 }
 
 /// Append what the build tells of a board to the report, in the form that the benches use.
-fn report(board: &Board, size: Size) -> anyhow::Result<()> {
+fn report_board(board: &Board, size: Size) -> anyhow::Result<()> {
     let line = |what: &str, bytes: u64, max: u64| report_line(&format!("{}_{what}_bytes", board.name), bytes, max);
     let lines = line("flash", size.flash_bytes, board.flash_bytes_max)
         + &line("static_ram", size.ram_bytes, board.ram_bytes_max);
-    append_report(&lines)
+    report::append(AREA, &lines)
 }
 
 fn report_line(name: &str, bytes: u64, max: u64) -> String {
-    format!(
-        "{{\"name\":\"{name}\",\"value\":{bytes}.0,\"unit\":\"bytes\",\"n\":1,\"seed\":null,\"commit\":\"{}\",\
-         \"baseline\":null,\"ratio\":null,\"goal\":\"<= {max}\",\"command\":\"cargo xtask firmware\"}}\n",
-        commit()
-    )
-}
-
-fn append_report(lines: &str) -> anyhow::Result<()> {
-    let reports = target().join("reports");
-    fs::create_dir_all(&reports)?;
-    let path = reports.join("firmware.jsonl");
-    append(&path, lines.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    fs::File::options().create(true).append(true).open(path)?.write_all(bytes)
-}
-
-/// The commit at hand, with `+` when the work tree differs from it; `unknown` outside a repository.
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = command("git", arguments).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else { return "unknown".to_owned() };
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|status| !status.is_empty());
-    if changed { format!("{head}+") } else { head }
+    report::bytes_line(name, bytes, Some(max), "cargo xtask firmware")
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 
 mod board_image;
 mod deny;
+mod dist;
 mod firmware;
 mod lint;
 mod measure;
 mod page;
 mod photographs;
 mod pico;
+mod report;
 mod room;
 mod run;
 mod system;
@@ -65,6 +67,10 @@ enum Command {
     ///
     /// ELF files are in target/firmware, figures in target/reports.
     Firmware,
+    /// Build what is shipped: agent and hub for all machines, packages, sums, signatures. Into target/shipping.
+    ///
+    /// Stripped, static or for glibc 2.31, the same bytes from any folder. Sizes are held against their budget.
+    Dist(dist::Arguments),
     /// Measure; appends to target/reports. Without a name: all of them: about an hour besides the builds.
     ///
     /// wire, footprint and outage set up network namespaces and loop devices: root, or sudo without a password.
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
         Command::Lint { advisories } => lint::command_alone(advisories),
         Command::Ui => page::command_alone(),
         Command::Firmware => firmware::command_alone(),
+        Command::Dist(arguments) => dist::command_alone(&arguments),
         Command::Bench { name } => measure::bench(name),
         Command::Faults(arguments) => measure::faults(&arguments),
     };

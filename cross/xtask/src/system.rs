@@ -59,6 +59,24 @@ pub const NETWORK: &[Need] = &[need(&["tc"], "iproute2")];
 /// What the footprint bench needs besides: the static build.
 pub const MUSL: &[Need] = &[need(&["musl-gcc"], "musl-tools")];
 
+/// What a release needs besides the compiler from PyPI: packages, the room's page, the sources' time.
+pub const DIST: &[Need] = &[
+    need(&["cc"], "build-essential"),
+    need(&["dpkg-deb"], "dpkg"),
+    need(&["git"], "git"),
+    need(&["python3"], "python3"),
+    need(&["pip", "pip3"], "python3-pip"),
+];
+
+/// What its tests need: other machines' processors and libraries, a fresh Debian, the unit files' reader.
+pub const DIST_TEST: &[Need] = &[
+    need(&["qemu-aarch64-static", "qemu-aarch64"], "qemu-user-static"),
+    need(&["/usr/arm-linux-gnueabihf/lib/ld-linux-armhf.so.3"], "libc6-armhf-cross"),
+    need(&["debootstrap"], "debootstrap"),
+    need(&["systemd-analyze"], "systemd"),
+    need(&["minisign"], "minisign"),
+];
+
 /// What the demo's board needs: the emulator that runs the firmware.
 pub const BOARD: &[Need] = &[need(&["qemu-system-arm"], "qemu-system-arm")];
 

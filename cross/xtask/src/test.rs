@@ -7,12 +7,14 @@ use anyhow::bail;
 
 use crate::run::{Stages, cargo, watched};
 use crate::tally::Tally;
-use crate::{firmware, lint, measure, page, photographs, pico, system};
+use crate::{dist, firmware, lint, measure, page, photographs, pico, system};
 
 /// Stages besides the lints.
-const OTHER_STAGES: usize = 13;
+const OTHER_STAGES: usize = 16;
 
 const FIRMWARE: &str = "the boards' images";
+const AGENTS: &str = "agents as they ship, one of them built twice";
+const PACKAGES: &str = "packages in a fresh Debian";
 
 /// Run everything.
 pub fn test() -> anyhow::Result<()> {
@@ -41,6 +43,15 @@ pub fn test() -> anyhow::Result<()> {
         failures.push(FIRMWARE);
         tally.failed += 1;
     }
+    stages.next(AGENTS);
+    match dist::build_agents() {
+        Ok(()) => tally.passed += 1,
+        Err(error) => {
+            println!("FAILED: {error:#}");
+            failures.push(AGENTS);
+            tally.failed += 1;
+        }
+    }
     let mut stage = |stages: &mut Stages, title: &'static str, has_tests: bool, command: &mut Command| {
         stages.next(title);
         let mut counted = Tally::default();
@@ -68,6 +79,22 @@ pub fn test() -> anyhow::Result<()> {
     stage(&mut stages, "a small run of kills", true, &mut measure::small_kill_run())?;
     stage(&mut stages, "a small run of power cuts", true, &mut measure::small_power_run()?)?;
     stage(&mut stages, "full disks", true, &mut measure::full_disk_run("debug")?)?;
+
+    stage(&mut stages, "agents for other machines", true, &mut dist::foreign_command()?)?;
+    stages.next(PACKAGES);
+    match dist::packages() {
+        Ok(counted) => {
+            if counted.failed > 0 {
+                failures.push(PACKAGES);
+            }
+            tally = tally.plus(counted);
+        }
+        Err(error) => {
+            println!("FAILED: {error:#}");
+            failures.push(PACKAGES);
+            tally.failed += 1;
+        }
+    }
 
     println!("\n{:.1} min in all", stages.minutes());
     if tally.skipped > 0 {
