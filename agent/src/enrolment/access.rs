@@ -147,7 +147,7 @@ impl Enrolment {
         };
         match kept {
             Some(kept) => self.enrolled(&kept),
-            None if self.uplink.certificate_file.exists() => self.from_files(),
+            None if self.uplink.certificate_file.exists() => self.file_access(),
             None => Err(EnrolmentError::NoToken { path: self.config.token_file.clone() }),
         }
     }
@@ -171,7 +171,7 @@ impl Enrolment {
         Ok(assemble(kept.authorities(), Some(name), kept.chain_and_key(), self.time.clone())?)
     }
 
-    fn from_files(&self) -> Result<Access, EnrolmentError> {
+    fn file_access(&self) -> Result<Access, EnrolmentError> {
         client_config(&self.uplink, self.time.clone())?;
         let (uplink, time) = (self.uplink.clone(), self.time.clone());
         let tls = TlsSource::reading(move || client_config(&uplink, time.clone()).map_err(|error| error.to_string()));

@@ -137,7 +137,7 @@ impl Store {
         if let Some(bytes) = read(&path)? {
             match KeyPair::try_from(bytes.as_slice()) {
                 // A cut after `keep` and before the deletion: this key has its certificate already.
-                Ok(key) if !self.load().ok().flatten().is_some_and(|kept| kept.key[..] == bytes[..]) => return Ok(key),
+                Ok(key) if self.load().ok().flatten().is_none_or(|kept| kept.key[..] != bytes[..]) => return Ok(key),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, path = %path.display(), "the key of a request under way is damaged; a new one is made");
