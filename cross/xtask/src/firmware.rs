@@ -4,7 +4,7 @@
 //! the emulated board's tests use as well. ELF files end up in `target/firmware`, with UF2 files of the boards that take them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};

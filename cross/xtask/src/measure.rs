@@ -5,7 +5,7 @@ use std::process::Command;
 use clap::{Args, ValueEnum};
 
 use crate::run::{Stages, cargo, command, run, target};
-use crate::{page, system};
+use crate::{dist, page, system};
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,7 +46,7 @@ impl Bench {
     fn needs(self) -> &'static [system::Need] {
         match self {
             Bench::Spool | Bench::Intake | Bench::Mqtt | Bench::Board => &[],
-            Bench::Footprint => system::MUSL,
+            Bench::Footprint => system::DIST,
             Bench::Wire | Bench::Outage => system::NETWORK,
         }
     }
@@ -98,7 +98,7 @@ pub fn bench(name: Option<Bench>) -> anyhow::Result<()> {
     for (bench, command) in &mut commands {
         stages.next(bench.target());
         if *bench == Bench::Footprint {
-            static_build()?;
+            dist::build_agent_of_this_machine()?;
         }
         own_the_report(*bench)?;
         run(command)?;
@@ -113,13 +113,6 @@ fn own_the_report(bench: Bench) -> anyhow::Result<()> {
     let area = bench.target().trim_start_matches("bench_");
     std::fs::File::options().create(true).append(true).open(reports.join(format!("{area}.jsonl")))?;
     Ok(())
-}
-
-/// The agent as it ships: one static binary.
-fn static_build() -> anyhow::Result<()> {
-    const TRIPLE: &str = "x86_64-unknown-linux-musl";
-    run(&mut command("rustup", &["target", "add", TRIPLE]))?;
-    run(&mut cargo(&["build", "--profile", "dist", "--target", TRIPLE, "-p", "simpul-agent"]))
 }
 
 /// What a fault run takes.

@@ -56,9 +56,6 @@ pub const TEST: &[Need] = &[
 /// What the outage and wire benches need besides: network namespaces and a shaper (`ip` and `tc`, one package).
 pub const NETWORK: &[Need] = &[need(&["tc"], "iproute2")];
 
-/// What the footprint bench needs besides: the static build.
-pub const MUSL: &[Need] = &[need(&["musl-gcc"], "musl-tools")];
-
 /// What a release needs besides the compiler from PyPI: packages, the room's page, the sources' time.
 pub const DIST: &[Need] = &[
     need(&["cc"], "build-essential"),

@@ -38,6 +38,13 @@ pub fn build_all() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Only the one that this machine runs: what the footprint bench measures.
+pub fn build_agent_of_this_machine() -> anyhow::Result<()> {
+    let product = Product::named("agent-amd64").context("there is no agent-amd64")?;
+    build(product, &Zig::ensure()?, &Place::here())?;
+    Ok(())
+}
+
 /// The tests' program with those for other machines.
 pub fn run_command() -> anyhow::Result<Command> {
     let mut run = command(&target().join("debug/simpul-foreign").to_string_lossy(), &[]);

@@ -26,7 +26,7 @@ use products::{ALL, NAMES, Product};
 use sign::Signer;
 use zig::Zig;
 
-pub use foreign::{build_all as build_agents, run_command as foreign_command};
+pub use foreign::{build_agent_of_this_machine, build_all as build_agents, run_command as foreign_command};
 pub use rooted::packages;
 
 use crate::run::{Stages, cargo, root, run, target};
