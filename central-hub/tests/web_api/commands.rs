@@ -52,16 +52,21 @@ async fn an_examination_is_ordered_into_the_session_and_shown_in_both_languages(
     let cause = Code::NetworkNoRoute.finding(Verdict::Fail);
     let report = Report::clipped(Some(command.id), "0.1.0".parse().unwrap(), 900, vec![cause]);
     let body = EventBody::Examination { verdict: report.worst(), report: report.seal() };
-    hub.store.events.lock().unwrap().push(EventRow {
-        id: 1_000_000,
+    let row = |id, at_ms, body| EventRow {
+        id,
         node: node.clone(),
         epoch: EPOCH,
         seq: 77,
-        at_ms: NOW_MS - 4_000,
+        at_ms,
         dating: Dating::Clock,
         received_ms: NOW_MS,
         record: EventRecord { stamp: STAMP, body },
-    });
+    };
+    hub.store.events.lock().unwrap().push(row(1_000_000, NOW_MS - 4_000, body));
+    // One from before arrives after it, with a backlog.
+    let old = Report::clipped(None, "0.1.0".parse().unwrap(), 900, vec![Code::HubGood.finding(Verdict::Ok)]);
+    let body = EventBody::Examination { verdict: old.worst(), report: old.seal() };
+    hub.store.events.lock().unwrap().push(row(1_000_001, NOW_MS - 9_000, body));
     for (query, what) in [
         ("", "Tidak ada jalan keluar dari jaringan lokal."),
         ("?language=id", "Tidak ada jalan keluar dari jaringan lokal."),

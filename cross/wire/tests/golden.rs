@@ -311,6 +311,10 @@ fn a_report_that_is_too_long_loses_its_end_and_says_how_much() {
     let report = Report::clipped(Some([1; 16]), text("0.1.0"), u32::MAX, findings);
     assert!(to_vec(&report).len() <= doctor::REPORT_BYTES_MAX && report.findings.len() > 20);
     assert_eq!(report.findings.len() + report.omitted as usize, 100);
+    let short = vec![Code::CameraGood.finding(Verdict::Ok); 100];
+    let report = Report::clipped(None, text("0.1.0"), 1, short);
+    assert_eq!((report.findings.len(), report.omitted), (doctor::FINDINGS_MAX, 36));
+    assert_eq!(report.seal().open().unwrap(), report);
     let mut many = to_vec(&vec![Code::CameraGood.finding(Verdict::Ok); 65]);
     assert!(minicbor::decode::<doctor::Findings>(&many).is_err());
     many = to_vec(&vec![Code::CameraGood.finding(Verdict::Ok); 64]);
