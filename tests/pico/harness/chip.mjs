@@ -82,6 +82,18 @@ export class Chip {
     this.chip.core.waiting = false;
   }
 
+  /** How often this interrupt is entered from now on. @param {number} irq @returns {() => number} */
+  countInterrupts(irq) {
+    const { core } = this.chip;
+    const enter = core.exceptionEntry.bind(core);
+    let count = 0;
+    core.exceptionEntry = (exception) => {
+      if (exception === 16 + irq) count++;
+      enter(exception);
+    };
+    return () => count;
+  }
+
   /** Feed the RX pin; bytes follow each other at the line's speed. @param {Iterable<number>} values */
   feed(values) {
     for (const value of values) this.toBoard.push(value);

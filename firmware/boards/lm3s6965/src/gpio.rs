@@ -6,7 +6,16 @@ use embedded_hal::digital::{ErrorType, InputPin, OutputPin};
 
 use crate::mmio::Register;
 
+/// Port A's interrupt: number 0.
+pub const INTERRUPT: i16 = 0;
+
+/// NVIC_ISER0: interrupts 0 to 31.
+const INTERRUPTS_ENABLE: Register = Register::at(0xE000_E100);
+
 const DIRECTION: usize = 0x400;
+const RISING: usize = 0x40C;
+const INTERRUPT_MASK: usize = 0x410;
+const INTERRUPT_CLEAR: usize = 0x41C;
 const ALTERNATE: usize = 0x420;
 const OPEN_DRAIN: usize = 0x50C;
 const PULL_DOWN: usize = 0x514;
@@ -53,6 +62,17 @@ impl Port {
         self.register(PULL_DOWN).set(1 << pin);
         self.register(DIGITAL).set(1 << pin);
         Input { data: self.pin(pin), inverted }
+    }
+
+    /// An input that interrupts when it rises, which wakes the loop. Of port A only.
+    pub fn waking_input(self, pin: u8) -> Input {
+        let input = self.inverted_input(pin);
+        // Edges, not levels, and of one kind, is how the port comes out of a reset (datasheet 9.3).
+        self.register(RISING).set(1 << pin);
+        self.register(INTERRUPT_CLEAR).write(1 << pin);
+        self.register(INTERRUPT_MASK).set(1 << pin);
+        INTERRUPTS_ENABLE.write(1 << INTERRUPT);
+        input
     }
 
     /// Pin 0 to 7 as an output, low.
@@ -113,4 +133,9 @@ impl OutputPin for Output {
         self.data.write(0xFF);
         Ok(())
     }
+}
+
+/// An input rose: called by the interrupt. The loop polls whenever it was woken, and a poll begins with the supply.
+pub fn rose() {
+    PORT_A.register(INTERRUPT_CLEAR).write(0xFF);
 }

@@ -66,7 +66,7 @@ fn main() -> ! {
     let parts = Parts {
         buttons: [0, 1, 2, 3, 4, 5, 6, 7].map(|pin| PORT_D.inverted_input(pin)),
         tamper: PORT_A.input(2),
-        power_good: PORT_A.inverted_input(3),
+        power_good: PORT_A.waking_input(3),
         relay: PORT_B.output(0),
         light: PORT_F.output(0),
         line: Uart::start(),
@@ -79,7 +79,8 @@ fn main() -> ! {
     let mut runtime = Runtime::new(clock::now_ms(), start, parts);
     loop {
         let due_ms = runtime.poll(clock::now_ms());
-        // Pins have no interrupt: each tick looks at them. Nothing is nearer than a tick but more work.
+        // Each tick looks at all pins; the mains' loss and a byte wake it in between. Nothing else is nearer than a tick but
+        // more work.
         if due_ms > clock::now_ms() {
             cortex_m::asm::wfi();
         }
@@ -99,11 +100,12 @@ impl Measure for NoConverter {
     }
 }
 
-/// All interrupts of the chip: one is used, and another one means that memory is not what it was.
+/// All interrupts of the chip: two are used, and another one means that memory is not what it was.
 #[exception]
 unsafe fn DefaultHandler(number: i16) {
     match number {
         uart::INTERRUPT => uart::received(),
+        gpio::INTERRUPT => gpio::rose(),
         _ => reset::restart(),
     }
 }

@@ -7,6 +7,8 @@ use embassy_rp::config::Config;
 use embassy_rp::pac::TIMER;
 use embedded_hal::delay::DelayNs;
 
+use crate::power;
+
 /// The loop runs at least this often: a press is debounced over 20 ms, and the UART's 32 bytes last for 2.8.
 const TICK_MS: u32 = 1;
 
@@ -65,9 +67,11 @@ pub fn start_tick() {
     }
 }
 
-/// Nothing to do: it woke the core.
+/// It wakes the core.
 #[cortex_m_rt::exception]
-fn SysTick() {}
+fn SysTick() {
+    power::listen();
+}
 
 /// Busy waiting, at least as long as asked.
 pub struct Delay;

@@ -1,7 +1,7 @@
 //! The I/O board to buy: a Raspberry Pi Pico (RP2040). This file says which pin is what; docs/board.md draws it.
 //!
 //! Pins, clocks and shims only: what the board does is `simpul_firmware`. `unsafe` is in here alone, and only to switch
-//! the UART's interrupt on.
+//! two interrupts on.
 #![no_std]
 #![no_main]
 
@@ -9,6 +9,7 @@ mod clock;
 mod copy;
 mod journal;
 mod optics;
+mod power;
 mod reset;
 mod two_wire;
 mod uart;
@@ -61,8 +62,7 @@ fn main() -> ! {
             Input::new(chip.PIN_9, Pull::Up),
         ],
         tamper: Input::new(chip.PIN_10, Pull::Up),
-        // An unwired comparator says that mains are there.
-        power_good: Input::new(chip.PIN_11, Pull::Up),
+        power_good: power::good(chip.PIN_11),
         relay: Output::new(chip.PIN_12, Level::Low),
         light: Output::new(chip.PIN_25, Level::Low),
         line: Uart::new(chip.UART0, chip.PIN_0, chip.PIN_1),
@@ -83,17 +83,18 @@ fn main() -> ! {
     loop {
         let now_ms = uptime.now_ms();
         let levels = SIO.gpio_in(0).read() & INPUTS;
-        if due_ms <= now_ms || levels != seen || uart::has_received() {
+        if power::take_fall() || due_ms <= now_ms || levels != seen || uart::has_received() {
             seen = levels;
             due_ms = runtime.poll(now_ms).min(now_ms + POLL_EVERY_MS);
         } else {
-            // Until the tick, or a byte.
-            cortex_m::asm::wfi();
+            // Until the tick, a byte, or the mains' loss. Not `wfi`: what came since the looks above would wait for the tick.
+            cortex_m::asm::wfe();
         }
     }
 }
 
-/// Buttons, lid and power-good as bits of the input register. Each tick looks at them; a whole poll for each tick would
+/// Buttons, lid and power-good as bits of the input register. Each tick looks at them, and the last one's loss wakes the
+/// loop by itself; a whole poll for each tick would
 /// keep the core awake for a quarter of the time.
 const INPUTS: u32 = 0b1111_1111_1100;
 
