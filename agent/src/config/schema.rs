@@ -173,7 +173,7 @@ pub(super) static ENROLMENT: Table = Table {
         ),
         key(
             "token_file",
-            "\"enrolment.token\"",
+            "\"/var/lib/simpul/enrolment.token\"",
             "\"/boot/firmware/simpul.token\"",
             "Where the token is looked for. It is deleted after the first session with the hub.",
         ),

@@ -223,10 +223,8 @@ mod tests {
         assert_eq!(store.load().unwrap(), None);
         let key = store.pending_key().unwrap();
         assert_eq!(store.pending_key().unwrap().serialize_der(), key.serialize_der());
-        for file in ["pending.key"] {
-            let mode = fs::metadata(folder.path().join("identity").join(file)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
+        let mode = fs::metadata(folder.path().join("identity/pending.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         store.keep(&kept(1, &key)).unwrap();
         assert_eq!(store.load().unwrap(), Some(kept(1, &key)));
         assert_ne!(store.pending_key().unwrap().serialize_der(), key.serialize_der());

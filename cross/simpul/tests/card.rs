@@ -99,7 +99,7 @@ fn the_first_boots_script_installs_and_takes_its_secrets_away_and_may_be_cut_any
     run(None);
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(read("etc/simpul/agent.toml"), "node = \"35.12.07.2003-01\"\n");
-    assert_eq!(read("etc/simpul/enrolment.token"), format!("{TOKEN}\n"));
+    assert_eq!(read("var/lib/simpul/enrolment.token"), format!("{TOKEN}\n"));
     assert_eq!(fs::read(root.join("usr/bin/simpul-agent")).expect("the agent").len(), 3_000_000);
     assert!(!boot.join("simpul-enrolment.token").exists(), "the token is still on the boot partition");
     assert!(!boot.join("simpul-agent.toml").exists());
@@ -107,7 +107,7 @@ fn the_first_boots_script_installs_and_takes_its_secrets_away_and_may_be_cut_any
     assert!(read("boot/firmware/cmdline.txt").contains("rootwait quiet init="));
     assert!(read("boot/firmware/simpul-first-boot.log").contains("done"));
     let mode = std::os::unix::fs::PermissionsExt::mode(
-        &fs::metadata(root.join("etc/simpul/enrolment.token")).expect("it").permissions(),
+        &fs::metadata(root.join("var/lib/simpul/enrolment.token")).expect("it").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
 }

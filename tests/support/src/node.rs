@@ -102,7 +102,7 @@ impl Node {
             "node = \"{id}\"\nclock = \"trust\"\n\n\
              [spool]\ndirectory = \"spool\"\nhardware_serial = \"{serial}\"\n{spool_more}\n\
              [uplink]\nhubs = [\"{hub}\"]\nstate_interval = \"{state_interval}\"\nreconnect_max = \"{reconnect_max}\"\n{uplink_more}\n\
-             [enrolment]\ndirectory = \"identity\"\n\n\
+             [enrolment]\ndirectory = \"identity\"\ntoken_file = \"enrolment.token\"\n\n\
              [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n"
         );
         if let Some(camera) = camera {
@@ -139,7 +139,7 @@ impl Node {
             "node = \"{id}\"\nclock = \"trust\"\n\n\
              [spool]\ndirectory = \"spool\"\nhardware_serial = \"simulasi-{id}\"\n\n\
              [uplink]\nstate_interval = \"1 s\"\nreconnect_max = \"500 ms\"\n\n\
-             [enrolment]\ndirectory = \"identity\"\ncheck_interval = \"1 s\"\n\n\
+             [enrolment]\ndirectory = \"identity\"\ntoken_file = \"enrolment.token\"\ncheck_interval = \"1 s\"\n\n\
              [local_api]\nlisten = \"{api}\"\ntoken_file = \"local-api.token\"\nrequests_per_second_max = 10000\n\n\
              [host]\nenabled = false\n"
         );

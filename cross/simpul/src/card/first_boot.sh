@@ -66,18 +66,20 @@ case $AGENT in
     ;;
 esac
 
-mkdir -p "$ROOT/etc/simpul" || fail "the system cannot be written"
+mkdir -p "$ROOT/etc/simpul" "$ROOT/var/lib/simpul" || fail "the system cannot be written"
 umask 077
 cp "$boot/simpul-agent.toml" "$ROOT/etc/simpul/agent.toml.new" && mv "$ROOT/etc/simpul/agent.toml.new" "$ROOT/etc/simpul/agent.toml" \
     || fail "the configuration cannot be copied"
 if [ -f "$boot/simpul-enrolment.token" ]; then
-    cp "$boot/simpul-enrolment.token" "$ROOT/etc/simpul/enrolment.token.new" \
-        && mv "$ROOT/etc/simpul/enrolment.token.new" "$ROOT/etc/simpul/enrolment.token" || fail "the token cannot be copied"
-elif [ ! -f "$ROOT/etc/simpul/enrolment.token" ]; then
+    cp "$boot/simpul-enrolment.token" "$ROOT/var/lib/simpul/enrolment.token.new" \
+        && mv "$ROOT/var/lib/simpul/enrolment.token.new" "$ROOT/var/lib/simpul/enrolment.token" || fail "the token cannot be copied"
+elif [ ! -f "$ROOT/var/lib/simpul/enrolment.token" ]; then
     fail "the enrolment token is gone"
 fi
 if [ -z "$ROOT" ] && id simpul > /dev/null 2>&1; then
-    chown -R simpul:simpul /etc/simpul
+    # The token is the agent's to delete; the configuration is only its to read.
+    chown root:simpul /etc/simpul /etc/simpul/agent.toml && chmod 750 /etc/simpul && chmod 640 /etc/simpul/agent.toml
+    chown -R simpul:simpul /var/lib/simpul
 fi
 sync
 
