@@ -203,7 +203,7 @@ fn decode_series(
         d.skip()?;
     }
     let mut missing = missing.into_iter().peekable();
-    // Columns go straight into the points: with a vector for each of them, decoding took a third longer. A time takes
+    // Columns go straight into the points: without a vector for each of them. A time takes
     // at least one byte, so the input bounds the allocation.
     let mut points = Vec::with_capacity(if same.is_some() { count } else { count.min(column.len()) });
     for index in 0..count {

@@ -20,7 +20,7 @@ use crate::store::StoreError;
 const NODES_MAX: usize = 20_000;
 
 /// Batches of readings whose numbers only their own rows tell. A start and each read of the streams go through so many
-/// rows (a millisecond); storing the sets with every commit instead was a quarter of the writer's work.
+/// rows (a millisecond); storing the sets with every commit instead is a row more for each of its batches.
 pub(super) const UNSAVED_BATCHES_MAX: i64 = 1_024;
 
 /// In `meta`: the batch up to which the stored sets know everything.
