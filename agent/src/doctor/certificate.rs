@@ -1,4 +1,5 @@
-//! This node's own certificate: there, in time, for this node, with its key, by the authority that is trusted here.
+//! This node's own certificate, enrolled or from files: there, in time, for this node, with its key, by the authority that
+//! is trusted here.
 //! What is printed of the files are dates and names, never their content.
 
 use std::path::{Path, PathBuf};
@@ -6,14 +7,15 @@ use std::time::Duration;
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{PrivateKeyDer, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, UnixTime};
 use rustls::sign::CertifiedKey;
 use simpul_wire::doctor::{Code, Finding, Value, Verdict};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::{Patient, duration};
 use crate::config::UplinkConfig;
-use crate::{run, uplink::tls};
+use crate::enrolment::EnrolmentError;
+use crate::uplink::tls;
 
 /// A certificate that ends within a month is told of: a visit has to be planned.
 const SOON_S: i64 = 30 * 86_400;
@@ -48,12 +50,23 @@ pub(super) enum Validity {
 
 pub(super) fn gather(patient: &Patient) -> Facts {
     let config = &patient.config;
-    let now_ms = run::clock::judging_time(&config.state_directory, patient.clock.clone(), config.clock).wall_ms();
-    let now_s = now_ms.div_euclid(1_000);
-    Facts { now_s, node: config.node.to_string(), read: read(&config.uplink, now_s) }
+    let enrolment = patient.enrolment();
+    let now_s = enrolment.time().wall_ms().div_euclid(1_000);
+    let read = match enrolment.load() {
+        Ok(Some(kept)) => read(&config.enrolment.directory, kept.authorities(), kept.chain_and_key(), now_s),
+        Ok(None) if config.uplink.certificate_file.exists() => read_files(&config.uplink, now_s),
+        Ok(None) => {
+            let path = config.enrolment.token_file.clone();
+            let waits = "the token has not been used yet: no hub answered so far".to_owned();
+            let none = EnrolmentError::NoToken { path: path.clone() }.to_string();
+            Err((path.clone(), if path.exists() { waits } else { none }))
+        }
+        Err(error) => Err((config.enrolment.directory.clone(), error.to_string())),
+    };
+    Facts { now_s, node: config.node.to_string(), read }
 }
 
-fn read(uplink: &UplinkConfig, now_s: i64) -> Result<Read, (PathBuf, String)> {
+fn read_files(uplink: &UplinkConfig, now_s: i64) -> Result<Read, (PathBuf, String)> {
     let failed = |path: &Path, what: String| (path.to_path_buf(), what);
     let authorities =
         tls::certificates("CA file", &uplink.ca_file).map_err(|error| failed(&uplink.ca_file, cause(&error)))?;
@@ -61,6 +74,17 @@ fn read(uplink: &UplinkConfig, now_s: i64) -> Result<Read, (PathBuf, String)> {
     let chain = tls::certificates("certificate", path).map_err(|error| failed(path, cause(&error)))?;
     let key =
         PrivateKeyDer::from_pem_file(&uplink.key_file).map_err(|error| failed(&uplink.key_file, error.to_string()))?;
+    read(path, authorities, (chain, key), now_s)
+}
+
+/// `path` is what a finding names.
+fn read(
+    path: &Path,
+    authorities: Vec<CertificateDer<'static>>,
+    (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+    now_s: i64,
+) -> Result<Read, (PathBuf, String)> {
+    let failed = |path: &Path, what: String| (path.to_path_buf(), what);
     let provider = default_provider();
     let anchors: Vec<TrustAnchor<'_>> = authorities.iter().filter_map(|it| anchor_from_trusted_cert(it).ok()).collect();
     let (own, between) = chain.split_first().ok_or_else(|| failed(path, "empty".to_owned()))?;
@@ -166,7 +190,7 @@ mod tests {
              certificate_file = \"node.pem\"\nkey_file = \"node.key\"\n"
         );
         let config = crate::config::Config::parse(&text, folder.path()).unwrap();
-        let facts = Facts { now_s, node: NODE.to_owned(), read: read(&config.uplink, now_s) };
+        let facts = Facts { now_s, node: NODE.to_owned(), read: read_files(&config.uplink, now_s) };
         told(&judge(&facts))
     }
 

@@ -16,9 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{Patient, Word};
-use crate::run;
 use crate::uplink::mqtt::split_address;
-use crate::uplink::tls::client_config;
 
 /// A resolver asks two servers once each; more is a name server that is away.
 const NAME_MAX: Duration = Duration::from_secs(5);
@@ -70,12 +68,11 @@ pub(super) async fn gather(patient: &Patient, word: Option<&Word>, address: &str
 }
 
 async fn walk(patient: &Patient, open_session: bool, address: &str) -> Result<(), Reached> {
-    let uplink = &patient.config.uplink;
     let no_address = || Reached::NotAsked(format!("{address:?} is no host:port"));
     let (host, port) = split_address(address).ok_or_else(no_address)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| no_address())?;
-    let time = run::clock::judging_time(&patient.config.state_directory, patient.clock.clone(), patient.config.clock);
-    let config = client_config(uplink, time);
+    let access = patient.enrolment().current().map_err(|error| error.to_string());
+    let config = access.and_then(|access| access.tls.get());
 
     let found = timeout(NAME_MAX, lookup_host((host, port))).await.map_err(|_| Reached::NameTimeout)?;
     let found: Vec<_> = found.map_err(|error| Reached::NameNotFound(error.to_string()))?.take(ADDRESSES_MAX).collect();
@@ -92,7 +89,7 @@ async fn walk(patient: &Patient, open_session: bool, address: &str) -> Result<()
     let stream = timeout(CONNECT_MAX, connect).await.map_err(|_| Reached::Timeout)??;
 
     // After the connection, so that a cut fibre is told before a file that is missing as well.
-    let config = config.map_err(|error| Reached::NotAsked(error.to_string()))?;
+    let config = config.map_err(Reached::NotAsked)?;
     let handshake = TlsConnector::from(config).connect(name, stream);
     let shaken = timeout(TLS_MAX, handshake).await.map_err(|_| Reached::Silent)?;
     let mut stream = shaken.map_err(|error| name_tls_error(&error))?;

@@ -32,6 +32,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::enrolment::access::Enrolment;
+use crate::run;
 use crate::status::{self, Status};
 
 pub use examiner::Examiner;
@@ -65,6 +67,19 @@ impl Patient {
     /// The node on this machine.
     pub fn this(config: Config, clock: Clock) -> Self {
         Patient { config, clock, proc: "/proc".into(), sys: "/sys".into() }
+    }
+
+    /// With what it connects: an enrolled identity, or files.
+    fn enrolment(&self) -> Enrolment {
+        let config = &self.config;
+        let time = run::clock::judging_time(&config.state_directory, self.clock.clone(), config.clock);
+        Enrolment::new(config.node.clone(), config.enrolment.clone(), config.uplink.clone(), time)
+    }
+
+    /// The hubs that it tries: the configured ones, and those that a hub told at enrolment.
+    fn hubs(&self) -> Vec<String> {
+        let enrolment = self.enrolment();
+        enrolment.hubs(enrolment.load().ok().flatten().as_ref()).unwrap_or_default()
     }
 }
 
@@ -123,7 +138,7 @@ fn checks(patient: Arc<Patient>, word: Option<Arc<Word>>) -> Vec<Check> {
         let found = blocking(move || look(&patient, word.as_deref()));
         checks.push((name.to_owned(), async move { found.await.unwrap_or_else(|| vec![timed_out(name)]) }.boxed()));
     }
-    for address in patient.config.uplink.hubs.clone() {
+    for address in patient.hubs() {
         let (patient, word) = (patient.clone(), word.clone());
         let name = format!("hub {address}");
         let check = async move {

@@ -27,7 +27,8 @@ pub(super) struct Facts {
 
 pub(super) fn gather(patient: &Patient) -> Facts {
     let read = |path: &str| fs::read_to_string(patient.proc.join(path)).unwrap_or_default();
-    let hubs = patient.config.uplink.hubs.iter().filter_map(|hub| split_address(hub));
+    let hubs = patient.hubs();
+    let hubs = hubs.iter().filter_map(|hub| split_address(hub));
     let mut numbers = hubs.filter_map(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, port)));
     Facts {
         interfaces: interfaces(&patient.sys.join("class/net")),

@@ -145,6 +145,18 @@ impl Enrolment {
                 _ => return Err(error),
             },
         };
+        self.access_with(kept)
+    }
+
+    /// How to connect with what is there, without asking anybody: for an examination.
+    ///
+    /// # Errors
+    /// There is nothing to connect with, or it cannot be read.
+    pub fn current(&self) -> Result<Access, EnrolmentError> {
+        self.access_with(self.load()?)
+    }
+
+    fn access_with(&self, kept: Option<Kept>) -> Result<Access, EnrolmentError> {
         match kept {
             Some(kept) => self.enrolled(&kept),
             None if self.uplink.certificate_file.exists() => self.file_access(),

@@ -73,3 +73,19 @@ async fn the_ca_is_changed_without_a_visit_and_nobody_is_left_behind() {
         record_arrives(hub, node, name).await;
     }
 }
+
+#[tokio::test]
+async fn an_enrolled_node_is_examined_by_the_identity_that_it_uses() {
+    let district = Enrolling::start(LIFE_SECONDS).await;
+    let said = |examination: anyhow::Result<String>| {
+        let text = examination.unwrap_or_else(|error| format!("{error:#}"));
+        ["certificate.file", "certificate.good", "hub.good"].map(|id| text.contains(&format!("\"id\": \"{id}\"")))
+    };
+    let examine = ["doctor", "--json", "--language", "en"];
+    // Without a certificate and without a token.
+    let bare = district.bare("35.12.01.2002-01");
+    assert_eq!(said(bare.command(&examine).await), [true, false, false]);
+    // The hub's address is only in what was kept at enrolment.
+    let node = district.enrolled(NODE).await;
+    assert_eq!(said(node.command(&examine).await), [false, true, true]);
+}

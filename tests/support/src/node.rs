@@ -197,7 +197,8 @@ impl Node {
         command.args(arguments).arg("--config").arg(self.directory.join("agent.toml")).kill_on_drop(true);
         let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("the command hangs")??;
         if !output.status.success() {
-            bail!("simpul-agent {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            let said = [output.stderr, output.stdout].concat();
+            bail!("simpul-agent {arguments:?}: {}", String::from_utf8_lossy(&said));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
