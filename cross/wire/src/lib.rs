@@ -43,6 +43,7 @@ pub mod command;
 pub mod compress;
 #[cfg(feature = "alloc")]
 pub mod doctor;
+#[cfg(feature = "alloc")]
 pub mod enrolment;
 #[cfg(feature = "alloc")]
 pub mod error;
