@@ -1,5 +1,5 @@
 //! The running hub follows the registry: what the command line revoked is refused and closed, and a CA that was rotated
-//! is shown and trusted, within [`LOOK_EACH`].
+//! is shown and trusted, within `LOOK_EACH`.
 
 use std::collections::HashSet;
 use std::time::Duration;
