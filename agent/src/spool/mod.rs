@@ -47,7 +47,6 @@ mod queue;
 mod recover;
 mod rollup;
 mod row;
-mod runway;
 mod serve;
 mod shelves;
 pub mod sled_disk;

@@ -11,8 +11,7 @@
 //! ```
 //!
 //! sled 0.34.7 panics on some damage and its `flush` does not reach the card on Linux: every call runs under
-//! `catch_unwind`, and `sync` adds an fdatasync of its own on the database's file, over blocks that the file already has
-//! (`runway.rs`).
+//! `catch_unwind`, and `sync` adds an fdatasync of its own on the database's file.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -24,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::disk::{Database, Disk, StoreError};
-use super::runway;
 use super::sled_trees::Trees;
 
 /// sled's unit of writing. Smaller ones cost more headers, larger ones memory (four are buffered).
@@ -125,10 +123,6 @@ impl Drop for SledDatabase {
         // Dropping flushes, and on a damaged or full store that may panic; nothing accepted depends on it.
         if catch_unwind(AssertUnwindSafe(|| drop(trees))).is_err() {
             tracing::warn!("closing a database panicked");
-            return;
-        }
-        if let Err(error) = runway::clear(&self.file) {
-            tracing::debug!(%error, "the runway of a closed database stays");
         }
     }
 }
@@ -168,7 +162,6 @@ impl Database for SledDatabase {
         if new_blobs {
             sync_folder(&self.blobs).map_err(failed)?;
         }
-        runway::lay(&self.file).map_err(failed)?;
         self.file.sync_data().map_err(failed)
     }
 }
@@ -221,12 +214,7 @@ fn set_snapshots_aside(folder: &Path) -> io::Result<bool> {
 impl Disk for SledDisk {
     fn open(&mut self, name: &str) -> Result<Box<dyn Database>, StoreError> {
         let folder = self.database(name);
-        let (log, new) = (folder.join("db"), !folder.exists());
-        let open_log = || OpenOptions::new().read(true).write(true).open(&log);
-        // What cannot be read is sled's to judge: there it counts as damage.
-        if let Err(error) = open_log().and_then(|log| runway::clear(&log)) {
-            tracing::debug!(database = name, %error, "no runway was cut off");
-        }
+        let new = !folder.exists();
         let opened = match open_once(&folder) {
             Err(StoreError::Damaged(first)) => match open_once(&folder) {
                 Err(StoreError::Damaged(_)) if set_snapshots_aside(&folder).map_err(failed)? => {
@@ -238,7 +226,7 @@ impl Disk for SledDisk {
             first => first,
         };
         let trees = opened?;
-        let file = open_log().map_err(failed)?;
+        let file = File::open(folder.join("db")).map_err(failed)?;
         if new {
             for part in ["conf", "db", "blobs", "."] {
                 match File::open(folder.join(part)) {
