@@ -14,7 +14,7 @@ use super::intervals::SETS_UP_TO;
 use crate::store::StoreError;
 
 /// Version of the tables below, kept in `user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// 64 MiB for the writer: streams of 10,000 nodes and the hot ends of every table stay in memory.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
@@ -148,6 +148,9 @@ pub(super) fn open_writer(
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
         }
+        // The tables are the same. A program of version 1 would believe that the stored sets of readings know everything,
+        // and take batches twice: it must refuse this file from now on.
+        1 => connection.pragma_update(None, "user_version", VERSION)?,
         VERSION => {}
         newer => {
             return Err(StoreError::Backend(format!(
