@@ -98,7 +98,7 @@ impl Rooted {
     /// Put a package into it and install it over what is there, keeping changed configuration.
     fn install(&self, package: &Path) -> anyhow::Result<String> {
         let name = package.file_name().context("a package's path has no name")?.to_string_lossy().into_owned();
-        let inside = self.folder.join("root/var/tmp").join(&name);
+        let inside = self.folder.join("var/tmp").join(&name);
         as_root("cp", &[&package.to_string_lossy(), &inside.to_string_lossy()])?;
         // No terminal to ask at: dpkg must not have to ask.
         self.shell(&format!("dpkg --install /var/tmp/{name} </dev/null"))
