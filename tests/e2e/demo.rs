@@ -86,13 +86,16 @@ async fn the_fourth_nodes_board_obeys_the_page_and_is_shown() {
         let request = client.post(format!("{url}api/v1/demo/board")).json(&order);
         async move { assert_eq!(request.send().await.unwrap().status(), 200, "{order}") }
     };
-    let shown = |what: &'static str, is_shown: fn(&serde_json::Value, &serde_json::Value) -> bool| {
-        wait::until(what, SHOWN_MAX, move || async move {
+    let last = &std::sync::Mutex::new(serde_json::Value::Null);
+    let shown = |what: &'static str, is_shown: fn(&serde_json::Value, &serde_json::Value) -> bool| async move {
+        let wanted = wait::until(what, SHOWN_MAX, move || async move {
             let request = client.get(format!("{url}api/v1/overview")).send().await.ok()?;
             let overview: serde_json::Value = request.json().await.ok()?;
             let node = overview["nodes"].as_array()?.iter().find(|node| node["id"] == NODE)?;
+            *last.lock().unwrap() = node.clone();
             is_shown(node, &overview["services"]).then_some(())
-        })
+        });
+        wanted.await.map_err(|error| format!("{error}; the node was last shown as {:#}", last.lock().unwrap()))
     };
     shown("a good board with good light", |node, _| {
         node["board"]["condition"] == "good" && node["board"]["cages"][0]["judgement"]["state"] == "good"
