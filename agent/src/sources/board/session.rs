@@ -10,7 +10,8 @@
 mod incoming;
 
 use simpul_wire::board::{
-    FrameError, Greet, Hello, PROTOCOL_VERSION, READINGS_EVERY_MS, RelayOrder, RelayOutcome, Settings, ToBoard,
+    FrameError, Greet, Hello, Numbered, PROTOCOL_VERSION, READINGS_EVERY_MS, RelayOrder, RelayOutcome, Settings,
+    ToBoard,
 };
 use simpul_wire::event::{BoardCondition, EventBody, EventRecord};
 use simpul_wire::{Label, Stamp, Text};
@@ -164,8 +165,17 @@ pub(super) struct Session {
     /// A frame that could not be read came last at.
     noise_at_ms: Option<u64>,
     refused: Option<(u64, String)>,
+    gasped: Option<Gasped>,
     update: Updater,
     status: BoardStatus,
+}
+
+/// The last gasp: at which milliseconds of which boot of the board, and how that was dated.
+#[derive(Debug)]
+struct Gasped {
+    boot: u32,
+    at_ms: u64,
+    stamp: Stamp,
 }
 
 impl Session {
@@ -186,6 +196,7 @@ impl Session {
             ever_heard: false,
             noise_at_ms: None,
             refused: None,
+            gasped: None,
             update: Updater::default(),
             status: BoardStatus::default(),
         }
@@ -425,6 +436,17 @@ fn relay(outcome: RelayOutcome) -> Result<String, String> {
         RelayOutcome::TooSoon => Err("refused by the board: too soon after the last time".to_owned()),
         RelayOutcome::Busy => Err("refused by the board: another order is being done".to_owned()),
         RelayOutcome::Interrupted => Err("the board started anew while the load was off; it is on again".to_owned()),
+    }
+}
+
+/// The stamp of a message with a board's time. A gasp is dated when it comes, others by their age; the line and the
+/// operating system deliver both in one piece at times, and then what came of the outage would be dated before it.
+fn dated(now: Stamp, message: &Numbered, gasped: Option<&Gasped>) -> Stamp {
+    let stamp = aged(now, message.sent_ms.saturating_sub(message.at_ms));
+    let gasp = gasped.filter(|gasp| gasp.boot == message.boot && gasp.at_ms <= message.at_ms);
+    match gasp {
+        Some(gasp) if gasp.stamp.boot == stamp.boot && gasp.stamp.uptime_ms > stamp.uptime_ms => gasp.stamp,
+        _ => stamp,
     }
 }
 

@@ -339,6 +339,25 @@ fn a_gasp_goes_before_everything_and_once_also_when_nobody_said_hello() {
     assert_eq!(bench.hear(&FromBoard::Gasp(Gasp { boot: 7, at_ms: 6 })).len(), 1);
 }
 
+/// Both frames often arrive in one read: the later message's age must not put it in front of the gasp, or the room shows
+/// the dying gasp of a node that lives on its battery.
+#[test]
+fn what_follows_a_gasp_is_not_dated_before_it() {
+    let mut bench = Bench::new();
+    bench.hello(Hello { boot: 7, ..hello() });
+    let actions = bench.hear(&FromBoard::Gasp(Gasp { boot: 7, at_ms: 50_000 }));
+    let [Action::Say(gasp)] = actions.as_slice() else { panic!("{actions:?}") };
+    let battery = |seq, at_ms| {
+        let body = NumberedBody::Power(SupplyState::Battery);
+        FromBoard::Numbered(Numbered { boot: 7, seq, at_ms, sent_ms: 50_040, body })
+    };
+    let Keep::Events(records, _) = kept(&bench.hear(&battery(3, 50_000))) else { panic!() };
+    assert_eq!(records[0].stamp, gasp.record.stamp);
+    bench.event(Event::Kept { impossible: vec![] });
+    let Keep::Events(records, _) = kept(&bench.hear(&battery(4, 49_999))) else { panic!() };
+    assert!(records[0].stamp.uptime_ms < gasp.record.stamp.uptime_ms, "it did happen before");
+}
+
 #[test]
 fn a_module_is_told_when_it_changes_also_across_a_restart() {
     let missing = |reason| FromBoard::Module(Module { cage: 0, found: Err(MissingNumber(reason)) });

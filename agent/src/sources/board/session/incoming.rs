@@ -7,7 +7,7 @@ use simpul_wire::board::{
 use simpul_wire::event::{BoardCondition, EventBody, EventRecord, PowerCondition};
 use simpul_wire::{Label, Stamp, Text};
 
-use super::{Action, Board, Busy, CONFIGURE_MAX, Keep, REFUSED_MS, Session, aged, relay, updatable};
+use super::{Action, Board, Busy, CONFIGURE_MAX, Gasped, Keep, REFUSED_MS, Session, aged, dated, relay, updatable};
 use crate::config::DeskConfig;
 use crate::sources::board::keeper::Report;
 use crate::sources::board::known::Note;
@@ -121,6 +121,7 @@ impl Session {
         }
         let note = Note::Gasp { boot: gasp.boot, at_ms: gasp.at_ms };
         self.known.apply(&note);
+        self.gasped = Some(Gasped { boot: gasp.boot, at_ms: gasp.at_ms, stamp: now });
         let body = EventBody::Power { condition: PowerCondition::DyingGasp, outage_ms: None };
         self.say(EventRecord { stamp: now, body }, note, true, actions);
     }
@@ -173,9 +174,9 @@ impl Session {
         if self.busy.is_some() || resting {
             return;
         }
+        let at = dated(now, &message, self.gasped.as_ref());
         let Numbered { boot, seq, at_ms, sent_ms, body } = message;
         let serial = board.serial.clone();
-        let at = aged(now, sent_ms.saturating_sub(at_ms));
         let mut busy = Busy { serial: serial.clone(), boot, seq, note: None, answer: None };
         let mut journal_failed = false;
         let body = match body {
