@@ -21,10 +21,10 @@ use crate::mqtt::{Revoked, Serial, certificate_identity, certificates};
 /// Judges files; reads keys and certificates anew for each, so that it follows the command line.
 #[derive(Debug, Clone)]
 pub struct Judge {
-    places: Places,
-    ca_file: PathBuf,
-    revoked_file: Option<PathBuf>,
-    clock: Clock,
+    pub(super) places: Places,
+    pub(super) ca_file: PathBuf,
+    pub(super) revoked_file: Option<PathBuf>,
+    pub(super) clock: Clock,
 }
 
 fn unusable(error: impl std::fmt::Display) -> CarryError {

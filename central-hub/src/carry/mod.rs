@@ -8,6 +8,8 @@ mod import;
 mod judge;
 mod report;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use import::{CarryError, Importer};
 pub use judge::Judge;
