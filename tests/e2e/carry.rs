@@ -86,11 +86,9 @@ async fn a_backlog_goes_by_stick_and_the_fibre_brings_nothing_twice() {
     node.start().await.unwrap();
     let ledger = Ledger::default();
     counted(&node, "stick", &ledger, RECORDS).await;
-    wait::until("two images in the buffer", SOON, || async {
-        (backlog(&node, "snapshot").await? >= 2).then_some(())
-    })
-    .await
-    .unwrap();
+    wait::until("two images in the buffer", SOON, || async { (backlog(&node, "snapshot").await? >= 2).then_some(()) })
+        .await
+        .unwrap();
 
     // While the agent runs; twice, as somebody does who is not sure.
     let stick = district.folder.path().join("stick");
@@ -103,7 +101,10 @@ async fn a_backlog_goes_by_stick_and_the_fibre_brings_nothing_twice() {
     let [file] = &files(&stick)[..] else { panic!("one file") };
     let bytes = fs::read(file).unwrap();
     for (key, _) in ledger.entries().iter().take(3) {
-        assert!(!bytes.windows(key.len()).any(|window| window == key.as_bytes()), "a record lies on the stick in clear");
+        assert!(
+            !bytes.windows(key.len()).any(|window| window == key.as_bytes()),
+            "a record lies on the stick in clear"
+        );
     }
     fs::write(&config, &without_camera).unwrap();
     node.stop().await.unwrap();
@@ -120,7 +121,8 @@ async fn a_backlog_goes_by_stick_and_the_fibre_brings_nothing_twice() {
     let shown = hub.rows("/api/v1/snapshots", None).await.unwrap().0.len() as u64;
     assert_eq!(shown, images);
     let again = import(hub, &stick.join("simpul-carry")).await.unwrap();
-    let counts = ["service", "event", "snapshot"].map(|stream| (of(&again, stream, "new"), of(&again, stream, "rejected")));
+    let counts =
+        ["service", "event", "snapshot"].map(|stream| (of(&again, stream, "new"), of(&again, stream, "rejected")));
     assert_eq!(counts, [(0, 0); 3], "the same file again");
     assert_eq!((of(&again, "service", "had"), of(&again, "snapshot", "had")), (RECORDS as u64, images));
 

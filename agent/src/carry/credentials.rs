@@ -63,8 +63,7 @@ impl Credentials {
     pub(super) fn sign(&self, head: &[u8]) -> Result<(u16, Vec<u8>), CarryError> {
         let signer =
             self.key.choose_scheme(&SCHEMES).ok_or_else(|| CarryError::Sign("a kind that is not known".into()))?;
-        let signature =
-            signer.sign(&signed_message(head)).map_err(|error| CarryError::Sign(error.to_string()))?;
+        let signature = signer.sign(&signed_message(head)).map_err(|error| CarryError::Sign(error.to_string()))?;
         Ok((signer.scheme().into(), signature))
     }
 }

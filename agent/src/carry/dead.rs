@@ -8,7 +8,7 @@ use simpul_wire::limits::IMAGE_PART_BYTES_MAX;
 
 use super::credentials::Credentials;
 use super::pack::{BATCH_BYTES_MAX, ORDER, Packer};
-use super::{CarryError, Carried, Wish};
+use super::{Carried, CarryError, Wish};
 use crate::config::Config;
 use crate::spool::{Backlog, Stored};
 
@@ -128,4 +128,21 @@ fn flush(
         write(&packer.take())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cards_paths_are_reached_from_here_once() {
+        let root = Path::new("/mnt/card");
+        for (path, expected) in [
+            ("/var/lib/simpul/spool", "/mnt/card/var/lib/simpul/spool"),
+            ("/mnt/card/etc/simpul/agent.toml", "/mnt/card/etc/simpul/agent.toml"),
+            ("relative", "relative"),
+        ] {
+            assert_eq!(within(root, Path::new(path)), Path::new(expected));
+        }
+    }
 }

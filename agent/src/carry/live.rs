@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::credentials::Credentials;
 use super::pack::{BATCH_BYTES_MAX, ORDER, Owed, Packer};
-use super::{CarryError, Carried, Wish};
+use super::{Carried, CarryError, Wish};
 use crate::config::Config;
 use crate::spool::Spool;
 use simpul_clock::Clock;
@@ -262,4 +262,21 @@ pub fn ask(
 
 fn gone(error: &io::Error) -> CarryError {
     CarryError::Agent(format!("the agent went away, or is busy with another export ({error}): try again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_of_another_version_or_with_anything_else_is_not_answered() {
+        let key = simpul_carry::HubKey::from_bytes([9; 32]);
+        let all = Wish { images: true, bytes_max: 77, to: None };
+        assert_eq!(wish("carry 1 all 77 -\n"), Some(all.clone()));
+        let records = Wish { images: false, to: Some(key), ..all };
+        assert_eq!(wish(&format!("carry 1 records 77 {key}\n")), Some(records));
+        for bad in ["", "carry 2 all 77 -", "carry 1 all many -", "carry 1 all 77 age1nokey", "GET / HTTP/1.1"] {
+            assert_eq!(wish(bad), None, "{bad}");
+        }
+    }
 }

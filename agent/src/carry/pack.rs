@@ -7,7 +7,7 @@ use simpul_wire::limits::PAYLOAD_BYTES_MAX;
 use simpul_wire::{Epoch, NodeId, RangeSet, SeqRange, Stream};
 
 use super::credentials::Credentials;
-use super::{CarryError, Carried};
+use super::{Carried, CarryError};
 use crate::spool::Stored;
 use crate::uplink::run_length;
 
@@ -20,6 +20,9 @@ pub const ORDER: [Stream; 4] = [Stream::Service, Stream::Event, Stream::Reading,
 /// Bytes of a frame and its share of a chunk besides an image part's own: its meta data, headers, seals.
 const PART_OVERHEAD_BYTES: u64 = 512;
 
+/// Left for the file's own: its opening, headers and seals; of 4 GiB they take less than the limit leaves free.
+const OWN_BYTES: u64 = 256 * 1024;
+
 /// What waits, by stream and epoch.
 pub type Owed = Vec<(Epoch, Stream, RangeSet)>;
 
@@ -28,6 +31,7 @@ pub struct Packer {
     node: NodeId,
     sealer: Sealer,
     bytes_max: u64,
+    /// Bytes of payloads so far; headers and seals are a hundredth of them at most.
     written: u64,
     /// What came of it so far.
     pub done: Carried,
@@ -68,8 +72,13 @@ impl Packer {
 
     /// What is ready to be written.
     pub fn take(&mut self) -> Vec<u8> {
-        self.written += self.out.len() as u64;
         std::mem::take(&mut self.out)
+    }
+
+    fn frame(&mut self, payload: &[u8]) -> Result<(), CarryError> {
+        self.sealer.frame(Kind::Publish, payload, &mut self.out)?;
+        self.written += payload.len() as u64;
+        Ok(())
     }
 
     /// Add the first of `stored` that make a batch; up to which number there is nothing more to ask.
@@ -84,7 +93,7 @@ impl Packer {
             let bodies: Vec<&[u8]> = run.iter().map(|record| record.bytes.as_slice()).collect();
             let payload = seal(&self.node, epoch, stream, covered, &bodies);
             if payload.len() <= PAYLOAD_BYTES_MAX {
-                self.sealer.frame(Kind::Publish, &payload, &mut self.out)?;
+                self.frame(&payload)?;
                 self.count(stream, covered.count());
                 return Ok(Some(covered.last()));
             }
@@ -98,10 +107,8 @@ impl Packer {
 
     /// Whether an image of so many bytes still fits; if not, it is counted as left.
     pub fn has_room_for(&mut self, length: u32) -> bool {
-        let written = self.written + self.out.len() as u64;
-        // Two parts' worth and a chunk for the file's end.
-        let needs = u64::from(length) + u64::from(length) / 32 + PART_OVERHEAD_BYTES + 256 * 1024;
-        let fits = written + needs <= self.bytes_max;
+        let needs = u64::from(length) + u64::from(length) / 32 + PART_OVERHEAD_BYTES + OWN_BYTES;
+        let fits = self.written + needs <= self.bytes_max;
         self.done.images_left += u64::from(!fits);
         fits
     }
@@ -112,7 +119,7 @@ impl Packer {
     /// It cannot be sealed.
     pub fn part(&mut self, epoch: Epoch, seq: u64, part: &ImagePart) -> Result<(), CarryError> {
         let payload = seal_image_part(&self.node, epoch, seq, part);
-        self.sealer.frame(Kind::Publish, &payload, &mut self.out)?;
+        self.frame(&payload)?;
         if part.offset as usize + part.bytes.len() == part.meta.length as usize {
             self.count(Stream::Snapshot, 1);
         }

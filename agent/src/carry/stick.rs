@@ -13,8 +13,8 @@ use simpul_wire::NodeId;
 use super::CarryError;
 use crate::sources::camera::iso_time;
 
-/// Largest file: FAT's limit is 4 GiB less one byte.
-pub const FILE_BYTES_MAX: u64 = (4 << 30) - (1 << 20);
+/// Largest sum of payloads in a file: FAT's limit is 4 GiB less one byte, and a file's own takes 2 MiB of that much.
+pub const FILE_BYTES_MAX: u64 = (4 << 30) - (16 << 20);
 
 /// Besides the records: headers, seals, the file system's own.
 const SPARE_BYTES: u64 = 1 << 20;
@@ -141,5 +141,74 @@ fn read_back(path: &Path) -> io::Result<sha2::digest::Output<Sha256>> {
             return Ok(sum.finalize());
         }
         sum.update(&piece[..length]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use simpul_carry::{HubKey, Sealer};
+    use simpul_wire::Epoch;
+
+    use super::*;
+
+    /// X25519's base point: a public key that works.
+    const HUB: HubKey = HubKey::from_bytes({
+        let mut key = [0; 32];
+        key[0] = 9;
+        key
+    });
+
+    fn node() -> NodeId {
+        "35.12.07.2003-01".parse().unwrap()
+    }
+
+    fn head() -> Vec<u8> {
+        let epoch = Epoch::from_bytes([0xe5; 16]);
+        Sealer::begin(&Header { node: node(), epoch, created_ms: 1_795_000_000_000, hub: HUB }).unwrap().1
+    }
+
+    #[test]
+    fn a_file_gets_its_name_only_when_it_is_whole_and_a_killed_one_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut killed = Stick::begin(folder.path(), &node(), 1_000).unwrap();
+        killed.write(&head()).unwrap();
+        killed.write(&[7; 100_000]).unwrap();
+        drop(killed);
+        let names = || -> Vec<String> {
+            let entries = fs::read_dir(folder.path().join(FOLDER)).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        assert_eq!(names(), ["35.12.07.2003-01.partial"]);
+        let mut stick = Stick::begin(folder.path(), &node(), 1_000).unwrap();
+        let head = head();
+        // In pieces, as they come.
+        head.chunks(100).for_each(|piece| stick.write(piece).unwrap());
+        let path = stick.finish().unwrap();
+        assert_eq!(names(), ["35.12.07.2003-01-e5e5e5e5-20261118T110640Z.carry"]);
+        assert_eq!(fs::read(path).unwrap(), head);
+    }
+
+    #[test]
+    fn a_stick_that_returns_something_else_gives_no_carry_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stick = Stick::begin(folder.path(), &node(), 1_000).unwrap();
+        stick.write(&head()).unwrap();
+        let partial = stick.partial.clone();
+        let mut bytes = fs::read(&partial).unwrap();
+        bytes[50] ^= 1;
+        fs::write(&partial, bytes).unwrap();
+        let error = stick.finish().unwrap_err().to_string();
+        assert!(error.contains("does not return what was written to it"), "{error}");
+        assert!(partial.exists());
+    }
+
+    #[test]
+    fn space_is_asked_for_before_anything_is_written_and_an_unfinished_file_counts_as_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Stick::begin(folder.path(), &node(), u64::MAX).err().unwrap().to_string();
+        assert!(error.contains("are needed") && error.contains("--without-images"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let error = Stick::begin(&folder.path().join("absent"), &node(), 0).err().unwrap().to_string();
+        assert!(error.contains("is the stick mounted?"), "{error}");
     }
 }

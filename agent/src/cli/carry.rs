@@ -9,7 +9,7 @@ use simpul_wire::Stream;
 
 use super::{Failure, json, load, out};
 use crate::carry::stick::{FILE_BYTES_MAX, Stick, is_same_disk, needs_bytes};
-use crate::carry::{CarryError, Carried, Wish, dead, live};
+use crate::carry::{Carried, CarryError, Wish, dead, live};
 use crate::config::Config;
 use crate::status;
 
@@ -125,10 +125,11 @@ fn describe(file: &Path, bytes: u64, carried: &Carried) -> String {
         bytes as f64 / 1e6
     );
     if carried.images_left > 0 {
-        text += &format!("{} images (the oldest) did not fit into one file and stay here\n", carried.images_left);
+        text += &format!("{} images did not fit into one file and stay here\n", carried.images_left);
     }
     if carried.unreadable > 0 {
-        text += &format!("{} records or databases could not be read: `simpul-agent spool verify`\n", carried.unreadable);
+        text +=
+            &format!("{} records or databases could not be read: `simpul-agent spool verify`\n", carried.unreadable);
     }
     text += "The node keeps all of it until the hub has it. At the hub: simpul-hub carry import FILE\n";
     text

@@ -12,9 +12,9 @@ use simpul_wire::batch::{Batch, Refused};
 use simpul_wire::topic::Topic;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Judge;
 use super::report::CarryView;
 use super::tally::Tally;
-use super::Judge;
 use crate::intake::Carried;
 use crate::store::{Outcome, Store};
 

@@ -132,7 +132,11 @@ mod tests {
     #[test]
     fn numbers_count_once_and_what_was_promised_and_did_not_come_is_named() {
         let mut tally = Tally::default();
-        tally.promise(&[Promise { epoch: EPOCH, stream: Stream::Service, ranges: [range(1, 50)].into_iter().collect() }]);
+        tally.promise(&[Promise {
+            epoch: EPOCH,
+            stream: Stream::Service,
+            ranges: [range(1, 50)].into_iter().collect(),
+        }]);
         let row = StreamRow {
             node: "a".parse().unwrap(),
             epoch: EPOCH,
@@ -154,14 +158,8 @@ mod tests {
             reason: RejectReason::Unsupported,
         });
         let (streams, rejected, missing) = tally.finish();
-        let expected = CarryStream {
-            stream: "service".into(),
-            new: 5,
-            found_again: 3,
-            had: 5,
-            rejected: 10,
-            missing: 30,
-        };
+        let expected =
+            CarryStream { stream: "service".into(), new: 5, found_again: 3, had: 5, rejected: 10, missing: 30 };
         assert_eq!(streams, [expected]);
         assert_eq!((rejected.len(), rejected[0].reason.as_str()), (1, "unsupported"));
         assert_eq!((missing.len(), missing[0].first, missing[0].last), (1, 21, 50));

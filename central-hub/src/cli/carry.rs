@@ -32,7 +32,10 @@ pub fn key(config: &Config) -> anyhow::Result<()> {
     data::prepare(&config.data_directory)?;
     let pki = Places::of(&config.data_directory).pki;
     println!("{}", carry::ensure(&pki)?);
-    eprintln!("Keep a copy of {} elsewhere, encrypted: sticks open with nothing else.", carry::key_file(&pki).display());
+    eprintln!(
+        "Keep a copy of {} elsewhere, encrypted: sticks open with nothing else.",
+        carry::key_file(&pki).display()
+    );
     Ok(())
 }
 
@@ -165,7 +168,8 @@ impl Offline {
             bail!("there is no store in {}: is it the right --data or --config?", config.data_directory.display());
         }
         let held = DataDirectory::hold(&config.data_directory)?;
-        let store = Arc::new(SqliteStore::open(store_config(config), clock.clone()).context("the store does not open")?);
+        let store =
+            Arc::new(SqliteStore::open(store_config(config), clock.clone()).context("the store does not open")?);
         let (incoming, receiver) = mpsc::channel(1);
         // Nobody is in session: acknowledgements go with each node's next greeting.
         let (outbox, mut outgoing) = Outbox::new(CARRIED_MAX);

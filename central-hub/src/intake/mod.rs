@@ -199,7 +199,9 @@ impl Intake {
 
     /// Add what waits of sticks to a group.
     fn fill(&self, group: &mut Vec<(Waiting, Upload)>, carried: &mut mpsc::Receiver<Carried>) {
-        while group.len() < GROUP_MAX && let Ok(next) = carried.try_recv() {
+        while group.len() < GROUP_MAX
+            && let Ok(next) = carried.try_recv()
+        {
             group.extend(self.admit_carried(next));
         }
     }

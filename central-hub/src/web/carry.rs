@@ -9,8 +9,8 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::{Extension, Request, State};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
-use futures_util::stream::{self, Stream};
 use futures_util::StreamExt;
+use futures_util::stream::{self, Stream};
 use tokio::time::timeout;
 
 use super::Web;

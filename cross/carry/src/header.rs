@@ -56,9 +56,7 @@ pub(crate) struct Parsed {
 pub(crate) fn write(header: &Header, share: &[u8; 32], wrapped: &[u8]) -> String {
     let Header { node, epoch, created_ms, hub } = header;
     let (share, wrapped) = (STANDARD_NO_PAD.encode(share), STANDARD_NO_PAD.encode(wrapped));
-    format!(
-        "{FIRST_LINE}-> X25519 {share}\n{wrapped}\n-> {OURS} {VERSION} {node} {epoch} {created_ms} {hub}\n\n---"
-    )
+    format!("{FIRST_LINE}-> X25519 {share}\n{wrapped}\n-> {OURS} {VERSION} {node} {epoch} {created_ms} {hub}\n\n---")
 }
 
 /// The MAC and the header's end.

@@ -30,9 +30,9 @@ mod stream;
 
 pub use frame::{FRAME_BYTES_MAX, Kind};
 pub use header::{HEADER_BYTES_MAX, Header, HeaderError};
-pub use key::{BadKey, HubKey};
 #[cfg(feature = "open")]
 pub use key::HubSecret;
+pub use key::{BadKey, HubKey};
 #[cfg(feature = "open")]
 pub use open::{Item, OpenError, Opener};
 pub use opening::{Opening, Promise, signed_message};

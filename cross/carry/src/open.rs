@@ -50,7 +50,9 @@ pub enum OpenError {
         at_bytes: u64,
     },
     /// It ends too early.
-    #[error("the file is cut short after {at_bytes} bytes: what stands before that is whole; export again for the rest")]
+    #[error(
+        "the file is cut short after {at_bytes} bytes: what stands before that is whole; export again for the rest"
+    )]
     CutShort {
         /// Where the chunk begins that is not there, or not whole.
         at_bytes: u64,
@@ -244,9 +246,11 @@ impl Opener {
     /// The next whole frame of a known kind.
     fn frame(&mut self) -> Result<Option<Item>, OpenError> {
         loop {
-            let Some((kind, length)) = self.plain.first_chunk::<HEAD_BYTES>().map(|[kind, a, b, c, d]| {
-                (Kind::from_number(*kind), u32::from_be_bytes([*a, *b, *c, *d]) as usize)
-            }) else {
+            let Some((kind, length)) = self
+                .plain
+                .first_chunk::<HEAD_BYTES>()
+                .map(|[kind, a, b, c, d]| (Kind::from_number(*kind), u32::from_be_bytes([*a, *b, *c, *d]) as usize))
+            else {
                 return Ok(None);
             };
             if length > FRAME_BYTES_MAX {
