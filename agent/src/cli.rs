@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 failed; 2 the command line cannot be understood; 3 the configuration is refused; 4 no agent
 //! runs; 5 the spool has problems. `doctor` has its own: 0 all well; 1 warnings; 2 failures; 3 it cannot examine.
 
+mod carry;
 mod doctor;
 mod print;
 
@@ -32,6 +33,7 @@ Begin with a configuration:
   simpul-agent run --config agent.toml
   simpul-agent status --config agent.toml             is it connected, what waits for the hub
   simpul-agent doctor                                 what is wrong, why, and what to do
+  sudo simpul-agent spool carry /media/stick          what waits for the hub, onto a stick
   simpul-agent board status --config agent.toml       does the I/O board talk, what does it count and measure
   simpul-agent board monitor /dev/ttyACM0             what a board says, live, while no agent runs
   simpul-agent board update pico.img --check          is an image whole, and would the board get it
@@ -99,7 +101,7 @@ enum Command {
     /// Look at the I/O board.
     #[command(subcommand)]
     Board(BoardCommand),
-    /// Look into a spool's folder while no agent runs on it.
+    /// Carry the backlog away on a stick; look into a spool's folder while no agent runs on it.
     #[command(subcommand)]
     Spool(SpoolCommand),
 }
@@ -155,6 +157,11 @@ enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 enum SpoolCommand {
+    /// Put everything that waits for the hub onto a stick, sealed so that the hub alone can read it.
+    ///
+    /// Works while the agent runs, while it is stopped, and for a dead node's card in a reader (--root). Nothing is freed:
+    /// the node keeps all of it until the hub has it.
+    Carry(carry::Arguments),
     /// What is in it, by its own books.
     Inspect {
         /// The spool's folder.
@@ -210,6 +217,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Board(BoardCommand::Status { config, json }) => show_board(&config, json),
         Command::Board(BoardCommand::Monitor { port, config }) => monitor(port, &config),
         Command::Board(BoardCommand::Update { image, config, .. }) => check_image(&image, &config),
+        Command::Spool(SpoolCommand::Carry(asked)) => carry::run(asked),
         Command::Spool(SpoolCommand::Inspect { directory, json }) => show_spool(spool::inspect(&directory), json),
         Command::Spool(SpoolCommand::Verify { directory, json }) => show_spool(spool::verify(&directory), json),
         Command::Spool(SpoolCommand::Export { directory, out: to }) => export(&directory, &to),

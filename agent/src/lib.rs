@@ -4,6 +4,7 @@
 //! A source knows the spool's [`spool::Spool::append`] and nothing of the uplink; the uplink knows the spool and nothing
 //! of the sources. Time comes in through [`stamper`] and `simpul_clock`.
 
+pub mod carry;
 pub mod cli;
 pub mod commands;
 pub mod config;

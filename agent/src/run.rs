@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::carry;
 use crate::commands::{CommandDesk, Sources};
 use crate::config::{Config, UplinkConfig};
 use crate::doctor::{Examiner, Patient};
@@ -273,6 +274,12 @@ impl Agent {
                 })
                 .await
             }
+        }));
+
+        let (config, spool, clock) = (self.config.clone(), self.spool.clone(), self.clock.clone());
+        let carry_stop = stop.clone();
+        tasks.spawn(keep("the carry socket", stop.clone(), move || {
+            carry::live::serve(config.clone(), spool.clone(), clock.clone(), carry_stop.clone())
         }));
 
         let path = status::socket_path(&self.config.state_directory);

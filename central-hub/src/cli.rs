@@ -1,6 +1,7 @@
 //! The command line: what an operator types, and what it says back. `--help` is the manual.
 
 mod backup;
+mod carry;
 mod identity;
 mod status;
 mod token;
@@ -56,7 +57,8 @@ Nodes:
   simpul-hub nodes token 35.12.07.2003-01        what the technician carries to it
 Every day:
   simpul-hub status                              how the running hub is
-  simpul-hub backup /mnt/backup/simpul           while it runs, or while it is stopped";
+  simpul-hub backup /mnt/backup/simpul           while it runs, or while it is stopped
+  simpul-hub carry import /media/stick/simpul-carry   what nodes put on a stick while their fibre was down";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Level {
@@ -92,6 +94,9 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Backlogs that come on sticks (docs/carry.md)
+    #[command(subcommand)]
+    Carry(CarryCommand),
     /// The district's CA, which signs the certificates of its nodes and of this hub
     #[command(subcommand)]
     Ca(identity::CaCommand),
@@ -117,6 +122,23 @@ enum ConfigCommand {
     Check,
     /// Print all keys with meaning, unit and default: a valid file to begin with
     PrintDefaults,
+}
+
+#[derive(Debug, Subcommand)]
+enum CarryCommand {
+    /// Take carry files, while the hub runs or while it is stopped; a second time changes nothing
+    ///
+    /// Ends with 0 when all were whole and taken, else with 1; what was whole of a damaged one was taken.
+    Import {
+        /// The files, or folders with them (a stick's simpul-carry)
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The reports as JSON, one a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The public key that nodes seal for, made if there is none; enrolled nodes learn it by themselves
+    Key,
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +192,10 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Some(Command::Backup { dir }) => runtime()?.block_on(backup::backup(&config, dir, clock))?,
         Some(Command::Restore { dir, force }) => backup::restore(&config, &dir, force, &clock)?,
+        Some(Command::Carry(CarryCommand::Import { files, json })) => {
+            return runtime()?.block_on(carry::import(&config, &files, json, clock));
+        }
+        Some(Command::Carry(CarryCommand::Key)) => carry::key(&config)?,
         Some(Command::Ca(command)) => identity::ca(&config, command, &clock)?,
         Some(Command::Nodes(command)) => identity::nodes(&config, command, &clock)?,
         Some(Command::Token(command)) => token::token(&config, command, &clock)?,

@@ -4,6 +4,7 @@
 //! `web` reads only `view`; only `store` writes state; only `web` knows HTTP; only `mqtt` knows MQTT.
 #![forbid(unsafe_code)]
 
+pub mod carry;
 pub mod cli;
 pub mod config;
 pub mod data;

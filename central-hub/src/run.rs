@@ -16,10 +16,11 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use simpul_clock::Clock;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::carry::{Importer, Judge};
 use crate::config::{Config, MqttSide};
 use crate::data::{DataDirectory, DataError, console_socket, store_directory};
 use crate::identity::IdentityError;
@@ -35,6 +36,9 @@ use vitals::{MqttDoor, Running};
 
 /// Changed nodes kept for the live events' pump; it drains at once, so this is one commit's worth many times over.
 const CHANGES_MAX: usize = 1_024;
+
+/// Payloads of a carry file between its reader and intake.
+pub const CARRIED_MAX: usize = 16;
 
 /// Between two pieces of maintenance while there is more to do: commits go first.
 const MAINTENANCE_PAUSE: Duration = Duration::from_millis(10);
@@ -223,7 +227,9 @@ async fn serve(
     let changes = live.subscribe();
     let clock_synchronised = config.clock.is_synchronised();
     let intake = Intake { store: store.clone(), clock: clock.clone(), live, counters, clock_synchronised };
-    let intake = tokio::spawn(intake.run(transport, ending.clone()));
+    let (carry, carried) = mpsc::channel(CARRIED_MAX);
+    let importer = Importer::new(Judge::new(config, clock.clone()), store.clone(), carry);
+    let intake = tokio::spawn(intake.run_with(transport, carried, ending.clone()));
 
     let view = Arc::new(View::new(
         store.clone(),
@@ -237,6 +243,7 @@ async fn serve(
     let door = if config.web.listen.ip().is_loopback() { Door::Loopback } else { Door::Network };
     let scheme = if https.is_some() { "https" } else { "http" };
     let web = Web::new(view, store.clone(), commands, tokens, https.is_some(), config.fibre_control, ending.clone());
+    web.take_carries(importer);
     let address = web_listener.local_addr().unwrap_or(config.web.listen);
     let mut others = vec![
         tokio::spawn(pump(web.clone(), changes, clock.clone(), ending.clone())),

@@ -14,25 +14,25 @@ use simpul_testkit::visitors::{Desk, Ledger};
 use simpul_testkit::wait;
 
 /// Seconds are promised; a debug build beside a compiler gets some more.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 
 /// Longer than any test.
-const LIFE_SECONDS: u32 = 34_300_800;
+pub(super) const LIFE_SECONDS: u32 = 34_300_800;
 
 /// The node of most tests.
-const NODE: &str = "35.12.01.2001-01";
+pub(super) const NODE: &str = "35.12.01.2001-01";
 
 const VILLAGES: &str =
     "code,name,kecamatan\n35.12.01.2001,Pategalan,Jatibanteng\n35.12.01.2002,Semambung,Jatibanteng\n";
 
 /// A district with two registered nodes and its hub's process, in a folder of its own.
-struct Enrolling {
-    hub: Hub,
-    folder: tempfile::TempDir,
+pub(super) struct Enrolling {
+    pub(super) hub: Hub,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Enrolling {
-    async fn start(certificate_seconds: u32) -> Enrolling {
+    pub(super) async fn start(certificate_seconds: u32) -> Enrolling {
         let folder = tempfile::Builder::new().prefix("simpul-").tempdir().unwrap();
         let mut hub = Hub::prepare_enrolling(&folder.path().join("hub"), certificate_seconds).await.unwrap();
         let list = folder.path().join("villages.csv");
@@ -43,11 +43,11 @@ impl Enrolling {
         Enrolling { hub, folder }
     }
 
-    fn bare(&self, id: &str) -> Node {
+    pub(super) fn bare(&self, id: &str) -> Node {
         Node::prepare_bare(&self.folder.path().join(id), id).unwrap()
     }
 
-    async fn token(&self, id: &str) -> String {
+    pub(super) async fn token(&self, id: &str) -> String {
         self.hub.command(&["nodes", "token", id]).await.unwrap().trim().to_owned()
     }
 
@@ -61,7 +61,7 @@ impl Enrolling {
     }
 }
 
-fn path(path: &Path) -> &str {
+pub(super) fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

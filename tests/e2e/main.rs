@@ -4,6 +4,7 @@
 mod board;
 mod broker;
 mod cards;
+mod carry;
 mod damage;
 mod demo;
 mod doctor;

@@ -27,7 +27,7 @@ use crate::stamper::Stamper;
 const RESERVED: [u64; 4] = [256, 256, 200_000, 256];
 
 /// A database is sealed at this size (of 1 to 4 MB measured, 1 MB opens in milliseconds and costs the least memory).
-const SEAL_BYTES_MAX: u64 = 1024 * 1024;
+pub(super) const SEAL_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A stream's limit spans at least this many databases, so that dropping the oldest frees a small share.
 const SEALS_PER_LIMIT: u64 = 8;

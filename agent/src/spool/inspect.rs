@@ -105,13 +105,13 @@ fn running(directory: &Path) -> bool {
 }
 
 /// A folder that is only read.
-struct Looked {
-    directory: PathBuf,
+pub(super) struct Looked {
+    pub(super) directory: PathBuf,
     witness: Option<Witness>,
 }
 
 impl Looked {
-    fn at(directory: &Path) -> Result<Looked, SpoolError> {
+    pub(super) fn at(directory: &Path) -> Result<Looked, SpoolError> {
         if !directory.join("db").is_dir() {
             return Err(SpoolError::Storage(format!("{} is no spool: it has no folder db", directory.display())));
         }
@@ -120,7 +120,7 @@ impl Looked {
         Ok(Looked { directory: directory.to_path_buf(), witness })
     }
 
-    fn rows(&self) -> Vec<(Epoch, Vec<Row>)> {
+    pub(super) fn rows(&self) -> Vec<(Epoch, Vec<Row>)> {
         let books = self.witness.iter().flat_map(|witness| &witness.epochs);
         books
             .map(|book| {
@@ -135,7 +135,7 @@ impl Looked {
         files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
     }
 
-    fn refuse_running(&self) -> Result<(), SpoolError> {
+    pub(super) fn refuse_running(&self) -> Result<(), SpoolError> {
         if running(&self.directory) {
             return Err(SpoolError::Storage("an agent runs on this spool: stop it first".to_string()));
         }
@@ -202,13 +202,13 @@ pub fn inspect(directory: &Path) -> Result<Report, SpoolError> {
 }
 
 /// Copies of databases, in a temporary folder that goes with this value.
-struct Copies {
+pub(super) struct Copies {
     folder: PathBuf,
     disk: SledDisk,
 }
 
 impl Copies {
-    fn new() -> Result<Copies, SpoolError> {
+    pub(super) fn new() -> Result<Copies, SpoolError> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(place)?;
         let folder = std::env::temp_dir().join(format!("simpul-spool-{}", hex::encode(random)));
@@ -217,7 +217,7 @@ impl Copies {
     }
 
     /// Copy and open a database; the copy is deleted again after `use_it`.
-    fn with(
+    pub(super) fn with(
         &mut self,
         from: &Path,
         name: &str,

@@ -35,6 +35,7 @@
 //! # Reading
 //! Reads go through the writer thread, before the commit of what queued with them: they wait for one fsync at most.
 
+mod backlog;
 mod core;
 pub mod disk;
 mod inspect;
@@ -74,6 +75,7 @@ use self::prepare::Prepared;
 use self::queue::Queue;
 use self::sled_disk::SledDisk;
 use self::writer::Command;
+pub use backlog::Backlog;
 pub use inspect::{DatabaseReport, EpochReport, Exported, Report, RowReport, export, inspect, verify};
 
 /// A record to append.

@@ -29,6 +29,7 @@ use crate::config::UplinkConfig;
 use crate::spool::SpoolState;
 use crate::stamper::Stamper;
 use ack_queue::AckQueue;
+pub(crate) use batch::run_length;
 use batch::{Prepared, prepare_batch, prepare_part};
 use link_notes::LinkNotes;
 

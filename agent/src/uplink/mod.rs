@@ -15,3 +15,5 @@ pub mod driver;
 pub mod mqtt;
 pub mod scheduler;
 pub mod tls;
+
+pub(crate) use driver::run_length;

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::config::Config;
 use crate::data;
 use crate::identity::ledger::{Added, CaState, Ledger, NodeRow};
-use crate::identity::{Places, follow, villages};
+use crate::identity::{Places, carry, follow, villages};
 
 /// A technician's round takes days; a token that was lost should not be good for months.
 const TOKEN_DAYS: u32 = 14;
@@ -118,6 +118,7 @@ pub fn ca(config: &Config, command: CaCommand, clock: &Clock) -> anyhow::Result<
     match command {
         CaCommand::Init { district } => {
             let made = ledger.make_first(&places, &district, &hosts(config), now_ms)?;
+            carry::ensure(&places.pki)?;
             println!("CA {} is made; SHA-256 {}", made.number, hex::encode(made.fingerprint));
             eprintln!(
                 "Keep a copy of {} and {} elsewhere, encrypted: without the key no node is ever signed again.",

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteArray, ByteVec};
 use rusqlite::{Connection, OptionalExtension, params};
 use simpul_wire::NodeId;
 use simpul_wire::enrolment::{
@@ -260,7 +260,21 @@ impl Issuing {
         transaction.execute("UPDATE node SET knows = ?1 WHERE id = ?2 AND knows < ?1", params![newest, node])?;
         let authorities = rows.into_iter().take(AUTHORITIES_MAX).map(|row| ByteVec::from(row.certificate)).collect();
         let first = |list: &[Address]| list.iter().take(ADDRESSES_MAX).cloned().collect();
-        Ok(Trust { authorities, hubs: first(&self.hubs), addresses: first(&self.addresses), renew: false })
+        let hubs = first(&self.hubs);
+        Ok(Trust { authorities, hubs, addresses: first(&self.addresses), renew: false, carry: self.carry_key() })
+    }
+}
+
+impl Issuing {
+    /// Read each time, as the CA's. A node that is not told of it goes on without sticks, so it hinders no certificate.
+    fn carry_key(&self) -> Option<ByteArray<32>> {
+        match super::carry::keys(&self.pki) {
+            Ok(keys) => keys.first().map(|key| (*key.public().as_bytes()).into()),
+            Err(error) => {
+                tracing::error!(%error, "nodes are not told of the hub's carry key");
+                None
+            }
+        }
     }
 }
 

@@ -8,11 +8,13 @@
 //! ```text
 //! DATA/identity/registry.db   nodes, tokens (hashed), certificates, refusals: command line and hub write it
 //! DATA/pki/ca-N.key           the key of the N-th CA, mode 0600
+//! DATA/pki/carry.key          what opens carry files, mode 0600 ([`carry`])
 //! DATA/pki/ca.pem             the CAs that are trusted now: made from the registry
 //! DATA/pki/hub.pem, hub.key   what the hub shows: made from the registry; the key stays
 //! ```
 
 pub mod authority;
+pub mod carry;
 pub mod follow;
 pub mod issue;
 pub mod ledger;

@@ -22,7 +22,7 @@ use simpul_clock::Clock;
 use simpul_wire::NodeId;
 use simpul_wire::ack::Downlink;
 use simpul_wire::topic::Topic;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::mqtt::{Incoming, Outbox, Outgoing, Publish, Receipt, Transport};
 use crate::store::{Content, Outcome, Store, StoreError, Upload};
@@ -57,13 +57,42 @@ pub struct Intake {
     pub clock_synchronised: bool,
 }
 
+/// A payload that came on a stick instead of over MQTT.
+#[derive(Debug)]
+pub struct Carried {
+    /// Whose it is: the node that sealed the file.
+    pub node: NodeId,
+    /// The topic that it would have been published on.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// Told what came of it, after its commit; dropped when the hub stops before that.
+    pub answer: oneshot::Sender<Outcome>,
+}
+
+/// Whoever waits for a commit.
+enum Answer {
+    Receipt(Receipt),
+    Outcome(oneshot::Sender<Outcome>),
+}
+
+impl Answer {
+    fn give(self, outcome: &Outcome) {
+        match self {
+            Answer::Receipt(receipt) => receipt.done(),
+            // An import that was given up: what it brought is committed all the same.
+            Answer::Outcome(answer) => drop(answer.send(outcome.clone())),
+        }
+    }
+}
+
 /// A publish that waits for its commit.
 struct Waiting {
     node: NodeId,
     topic: String,
     payload: Bytes,
     received_ms: i64,
-    receipt: Receipt,
+    answer: Answer,
 }
 
 /// A group after its commit; `None` outcomes: given up, because the hub stops.
@@ -77,6 +106,18 @@ impl Intake {
     /// Run until the transport ends, then finish what was begun. `stop` only ends the wait for a store that cannot
     /// commit: what it holds then stays unacknowledged, and the agents send it again.
     pub async fn run(self, transport: Transport, stop: watch::Receiver<bool>) {
+        let nothing = mpsc::channel(1).1;
+        self.run_with(transport, nothing, stop).await;
+    }
+
+    /// As [`Intake::run`], also with what comes on sticks: it fills the groups of what comes by fibre, and never delays it
+    /// by more than one.
+    pub async fn run_with(
+        self,
+        transport: Transport,
+        mut carried: mpsc::Receiver<Carried>,
+        stop: watch::Receiver<bool>,
+    ) {
         let Transport { mut incoming, outbox } = transport;
         // One line of greetings: 10,000 agents that reconnect after a restart must not become 10,000 queries at once.
         let (greet, to_greet) = mpsc::channel(1_024);
@@ -85,7 +126,7 @@ impl Intake {
         let committer = async move {
             let mut buffer = Vec::with_capacity(GROUP_MAX);
             let mut groups = FuturesOrdered::new();
-            let mut open = true;
+            let (mut open, mut carrying) = (true, true);
             while open || !groups.is_empty() {
                 tokio::select! {
                     biased;
@@ -101,6 +142,15 @@ impl Intake {
                             buffer.push(next);
                             self.take(&mut buffer, &greet, &mut group);
                         }
+                        self.fill(&mut group, &mut carried);
+                        if !group.is_empty() {
+                            groups.push_back(self.commit(group, stop.clone()));
+                        }
+                    }
+                    next = carried.recv(), if carrying && open && groups.len() < GROUPS_IN_FLIGHT_MAX => {
+                        carrying = next.is_some();
+                        let mut group: Vec<_> = next.and_then(|next| self.admit_carried(next)).into_iter().collect();
+                        self.fill(&mut group, &mut carried);
                         if !group.is_empty() {
                             groups.push_back(self.commit(group, stop.clone()));
                         }
@@ -135,13 +185,32 @@ impl Intake {
         let Publish { node, topic, payload, receipt, .. } = publish;
         let received_ms = self.clock.wall_ms();
         match admit::admit(&node, &topic, &payload, received_ms) {
-            Some(upload) => Some((Waiting { node, topic, payload, received_ms, receipt }, upload)),
+            Some(upload) => {
+                let answer = Answer::Receipt(receipt);
+                Some((Waiting { node, topic, payload, received_ms, answer }, upload))
+            }
             None => {
                 self.counters.ignored();
                 receipt.done();
                 None
             }
         }
+    }
+
+    /// Add what waits of sticks to a group.
+    fn fill(&self, group: &mut Vec<(Waiting, Upload)>, carried: &mut mpsc::Receiver<Carried>) {
+        while group.len() < GROUP_MAX
+            && let Ok(next) = carried.try_recv()
+        {
+            group.extend(self.admit_carried(next));
+        }
+    }
+
+    fn admit_carried(&self, carried: Carried) -> Option<(Waiting, Upload)> {
+        let Carried { node, topic, payload, answer } = carried;
+        let received_ms = self.clock.wall_ms();
+        let upload = admit::admit(&node, &topic, &payload, received_ms)?;
+        Some((Waiting { node, topic, payload, received_ms, answer: Answer::Outcome(answer) }, upload))
     }
 
     async fn commit(&self, group: Vec<(Waiting, Upload)>, mut stop: watch::Receiver<bool>) -> Finished {
@@ -194,7 +263,7 @@ impl Intake {
         let mut last = None;
         for (waiting, outcome) in waiting.into_iter().zip(&outcomes) {
             acks.add(&waiting.node, outcome);
-            waiting.receipt.done();
+            waiting.answer.give(outcome);
             if last.as_ref() != Some(&waiting.node) {
                 let _ = self.live.send(waiting.node.clone());
                 last = Some(waiting.node);

@@ -26,9 +26,11 @@ mod topic;
 
 pub use config::{Limits, MqttError, ServerConfig, TlsFiles};
 pub use external::{BrokerThere, ExternalConfig, connect_external};
+pub(crate) use revocation::Revoked;
 pub use revocation::{BadSerial, Serial};
 pub use server::{ServerHandle, serve};
 pub use stats::{Refusal, Stats};
+pub(crate) use tls::{chain as certificates, identity as certificate_identity};
 
 use bytes::Bytes;
 use simpul_wire::NodeId;

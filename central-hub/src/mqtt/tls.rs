@@ -67,7 +67,8 @@ fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, MqttError> {
     std::fs::read(path).map_err(|source| MqttError::File { what, path: path.to_owned(), source })
 }
 
-fn chain(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, MqttError> {
+/// Every certificate of a PEM file; at least one.
+pub(crate) fn chain(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, MqttError> {
     let pem = read(path, what)?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()

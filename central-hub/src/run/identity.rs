@@ -14,7 +14,7 @@ use crate::identity::follow::{self, Doors};
 use crate::identity::issue::Issuing;
 use crate::identity::ledger::{CaState, Ledger};
 use crate::identity::listener::{self, Tls};
-use crate::identity::{IdentityError, Places, authority};
+use crate::identity::{IdentityError, Places, authority, carry};
 use crate::mqtt::{Serial, TlsFiles};
 use crate::view::registry::RegisteredNode;
 
@@ -38,6 +38,8 @@ impl District {
         for row in trusted.iter().filter(|row| row.state != CaState::Old) {
             authority::check_key(&places.pki, row.number)?;
         }
+        // A district from before there were carry keys gets one.
+        carry::ensure(&places.pki)?;
         // A command that was killed in between left them as they were.
         follow::write_pki(&places, &ledger)?;
         Ok(Some(District { places }))

@@ -1,12 +1,15 @@
 //! A small HTTP client for one request over loopback or the console socket: the demo's fibre switch and the command
-//! line's `status` and `backup`. No TLS, no redirects, bounded in time and size.
+//! line's `status`, `backup` and `carry import`. No TLS, no redirects, bounded in time and size.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use futures_util::{Stream, StreamExt};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
@@ -52,15 +55,43 @@ pub async fn request(
     json: Option<Vec<u8>>,
     time_max: Duration,
 ) -> Result<(StatusCode, Bytes), ClientError> {
+    let body = Full::from(json.unwrap_or_default()).map_err(|never| match never {}).boxed_unsync();
+    send(peer, method, path, "application/json", body, time_max).await
+}
+
+/// Send a file in pieces, and read the answer.
+///
+/// # Errors
+/// As [`request`]; also when the file cannot be read.
+pub async fn upload(
+    peer: &Peer,
+    path: &str,
+    pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    time_max: Duration,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data))).boxed_unsync();
+    send(peer, Method::POST, path, "application/octet-stream", body, time_max).await
+}
+
+type Outward = UnsyncBoxBody<Bytes, std::io::Error>;
+
+async fn send(
+    peer: &Peer,
+    method: Method,
+    path: &str,
+    kind: &'static str,
+    body: Outward,
+    time_max: Duration,
+) -> Result<(StatusCode, Bytes), ClientError> {
     let exchange = async {
         match peer {
             Peer::Loopback(address) => {
                 let stream = TcpStream::connect(address).await.map_err(ClientError::Connect)?;
-                exchange(stream, method, path, &address.to_string(), json).await
+                exchange(stream, method, path, &address.to_string(), (kind, body)).await
             }
             Peer::Console(socket) => {
                 let stream = UnixStream::connect(socket).await.map_err(ClientError::Connect)?;
-                exchange(stream, method, path, "localhost", json).await
+                exchange(stream, method, path, "localhost", (kind, body)).await
             }
         }
     };
@@ -72,15 +103,15 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     method: Method,
     path: &str,
     host: &str,
-    json: Option<Vec<u8>>,
+    (kind, body): (&'static str, Outward),
 ) -> Result<(StatusCode, Bytes), ClientError> {
     let broken = |error: &dyn std::fmt::Display| ClientError::Broken(error.to_string());
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, host)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::<Bytes>::from(json.unwrap_or_default()))
+        .header(CONTENT_TYPE, kind)
+        .body(body)
         .map_err(|error| broken(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     // Ends with the sender; its error is the request's error too.

@@ -7,6 +7,7 @@ mod access;
 mod api;
 mod backup;
 mod body;
+mod carry;
 pub mod client;
 mod commands;
 mod counters;
@@ -26,7 +27,7 @@ mod session;
 mod stall;
 pub mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -45,6 +46,7 @@ pub use live::pump;
 pub use openapi::openapi;
 pub use server::{HttpsError, https, serve, serve_console};
 
+use crate::carry::Importer;
 use crate::store::Store;
 use crate::view::View;
 use counters::Counters;
@@ -68,6 +70,10 @@ pub struct Web {
     counters: Arc<Counters>,
     /// Held while a backup is being made: one at a time.
     backup: Mutex<()>,
+    /// What takes carry files, once there is an intake.
+    carry: OnceLock<Importer>,
+    /// Held while a carry file is being taken: one at a time.
+    carrying: Mutex<()>,
     stop: watch::Receiver<bool>,
 }
 
@@ -92,8 +98,16 @@ impl Web {
             feed: Feed::default(),
             counters: Arc::default(),
             backup: Mutex::new(()),
+            carry: OnceLock::new(),
+            carrying: Mutex::new(()),
             stop,
         })
+    }
+
+    /// From now on carry files are taken, by this.
+    pub fn take_carries(&self, importer: Importer) {
+        // A second one would be the same.
+        let _ = self.carry.set(importer);
     }
 
     /// Its counters.
@@ -121,6 +135,7 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
         ("/api/v1/usage", get(api::usage)),
         ("/api/v1/live", get(live::live)),
         ("/api/v1/backup", post(backup::backup)),
+        ("/api/v1/carry", post(carry::carry)),
         ("/api/v1/session", get(session::session).post(session::sign_in).delete(session::sign_out)),
         ("/api/v1/demo/board", post(demo::board)),
         ("/api/v1/demo/fibre", post(demo::fibre)),
@@ -146,9 +161,9 @@ pub fn router(web: Arc<Web>, door: Door) -> Router {
         .with_state(web)
 }
 
-/// No answer hangs. A backup is the exception: it takes as long as its bytes take.
+/// No answer hangs. A backup and a carry file are the exceptions: they take as long as their bytes take.
 async fn deadline(request: Request, next: Next) -> Response {
-    if request.uri().path() == "/api/v1/backup" {
+    if matches!(request.uri().path(), "/api/v1/backup" | "/api/v1/carry") {
         return next.run(request).await;
     }
     timeout(ANSWER_TIME_MAX, next.run(request)).await.unwrap_or_else(|_| {

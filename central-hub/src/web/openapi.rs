@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{api, backup, commands, demo, examination, export, health, images, live, metrics, session};
+use super::{api, backup, carry, commands, demo, examination, export, health, images, live, metrics, session};
 use crate::view::model::{Overview, Rows};
 
 #[derive(OpenApi)]
@@ -25,6 +25,7 @@ use crate::view::model::{Overview, Rows};
         api::aside,
         api::usage,
         backup::backup,
+        carry::carry,
         commands::power_cycle,
         demo::board,
         demo::fibre,

@@ -242,6 +242,7 @@ fn identity() -> Identity {
             hubs: vec!["hub.example:8883".parse().unwrap()],
             addresses: vec!["hub.example:8884".parse().unwrap()],
             renew: true,
+            carry: Some([7; 32].into()),
         },
     }
 }

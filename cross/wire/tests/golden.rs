@@ -466,11 +466,14 @@ fn requests_and_answers_of_the_enrolment_api() {
         hubs: vec![text("hub.example:8883")],
         addresses: vec![text("hub.example:8884")],
         renew: true,
+        carry: None,
     };
     check(
         trust.to_vec(),
         "a40082413141320181706875622e6578616d706c653a383838330281706875622e6578616d706c653a3838383403f5",
     );
+    let with_key = Trust { authorities: vec![vec![0x31].into()], carry: Some([7; 32].into()), ..Trust::default() };
+    check(with_key.to_vec(), &format!("a5008141310180028003f4045820{}", "07".repeat(32)));
     let validity = Validity { from_s: 1_795_000_000, to_s: 1_829_300_800 };
     check(
         Identity { certificate: vec![0x30].into(), validity, trust }.to_vec(),

@@ -36,6 +36,8 @@ mod schedule;
 pub mod trial;
 mod view_file;
 
+pub(crate) use onvif::iso_time;
+
 /// One decoded picture in the process at a time, over all cameras: they are what memory peaks are made of.
 static DECODER: Semaphore = Semaphore::const_new(1);
 

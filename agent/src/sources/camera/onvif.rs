@@ -214,7 +214,7 @@ fn camera_time(xml: &str) -> Option<String> {
 }
 
 /// Unix milliseconds as `2026-11-24T05:00:00Z` (days to civil date over eras of 400 years).
-fn iso_time(wall_ms: i64) -> String {
+pub(crate) fn iso_time(wall_ms: i64) -> String {
     let seconds = wall_ms.div_euclid(1_000);
     let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let shifted = days + 719_468;

@@ -46,7 +46,7 @@ impl Payload {
 }
 
 /// How many of `stored` make one batch: without a gap, within the wire's limits.
-fn run_length(stream: Stream, stored: &[Stored]) -> usize {
+pub(crate) fn run_length(stream: Stream, stored: &[Stored]) -> usize {
     let records_max = if stream == Stream::Reading { BLOCKS_MAX } else { RECORDS_MAX };
     let (mut length, mut numbers, mut bytes) = (0, 0u64, 0usize);
     for (index, record) in stored.iter().take(records_max).enumerate() {

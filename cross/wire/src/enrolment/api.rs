@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
 use super::{ADDRESSES_MAX, ANSWER_BYTES_MAX, AUTHORITIES_MAX, Address, REQUEST_BYTES_MAX, Secret};
@@ -76,6 +76,10 @@ pub struct Trust {
     #[n(3)]
     #[cbor(default)]
     pub renew: bool,
+    /// The hub's carry key (X25519, 32 bytes): a backlog that travels on a stick is sealed to it.
+    #[n(4)]
+    #[cbor(default)]
+    pub carry: Option<ByteArray<32>>,
 }
 
 /// A certificate, and what goes with it.
