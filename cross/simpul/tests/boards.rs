@@ -356,7 +356,7 @@ async fn a_new_board_is_started_anew_and_each_part_is_tested_once_by_hand() {
     ];
     assert_eq!(verdicts(&row), wanted, "{row:#}\n{way}");
     assert!(row["checks"][6]["detail"].to_string().contains("button 3 was seen"), "{row:#}");
-    assert!(row["checks"][2]["detail"].to_string().contains("SIMPUL TEST ST-1310-20 -18.2 dBm"), "{row:#}");
+    assert!(row["checks"][2]["detail"].to_string().contains("SIMPUL TEST ST-1310-20 −18.2 dBm"), "{row:#}");
     assert_eq!(row["settings"]["desks"], serde_json::json!([1, 2, 3]), "{row:#}");
     assert_eq!((&row["result"], &row["installed"]), (&"failed".into(), &"already".into()), "{row:#}");
     // Once for the proof, and no more.

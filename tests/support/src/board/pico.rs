@@ -145,7 +145,9 @@ impl PicoBoard {
                 if !(line.exists() && control.exists()) {
                     return None;
                 }
-                Some(async { Ok((UnixStream::connect(line).await?, Lines::connect(control).await?)) }.await)
+                // A socket has its name a moment before it is listened at; the line's is listened at first.
+                let control = Lines::connect(control).await.ok()?;
+                Some(async { Ok((UnixStream::connect(line).await?, control)) }.await)
             }
         });
         let (line, control) = connected.await.flatten().with_context(|| process.log_tail())?;
