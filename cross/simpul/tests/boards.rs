@@ -299,8 +299,11 @@ async fn tested(
     hands: impl AsyncFnOnce(&mut Way<tokio::process::ChildStderr>),
 ) -> (Value, String) {
     let (image, port) = (shown(image), bench.port());
-    let mut arguments = vec!["--image", &image, "--port", &port, "--json", "--wait", WAIT_S];
+    let mut arguments = vec!["--image", &image, "--port", &port, "--json"];
     arguments.extend(more);
+    if !more.contains(&"--wait") {
+        arguments.extend(["--wait", WAIT_S]);
+    }
     let mut child = board_command(&arguments).spawn().expect("simpul runs");
     let mut way = Way { lines: BufReader::new(child.stderr.take().expect("a pipe")).lines(), all: String::new() };
     hands(&mut way).await;
@@ -362,7 +365,7 @@ async fn a_new_board_is_started_anew_and_each_part_is_tested_once_by_hand() {
     // Once for the proof, and no more.
     assert_eq!(bench.board.let_pass(0).await.expect("a board").restarts, 1);
 
-    // It has counted: no button is asked for, and nothing is wrong with that.
+    // It is not new any more: no button is asked for, and nothing is wrong with that.
     let (row, way) = tested(&image, &bench, &["--expect", "buttons=3,supply"], async |_| ()).await;
     assert_eq!(verdicts(&row), ["supply present", "button1 skipped", "button2 skipped", "button3 skipped"], "{way}");
     assert_eq!(row["result"], "done", "{row:#}");
@@ -398,7 +401,8 @@ async fn what_is_not_there_is_told_with_its_own_reason() {
         assert!(row["checks"][0]["detail"].to_string().contains("not 12 V"), "{row:#}");
     }
     // Nobody opens, nobody presses; the relay was not named, so it is not switched.
-    let (row, way) = tested(&image, &bench, &["--expect", "buttons=2,tamper", "--wait", "2"], async |_| ()).await;
+    let (row, way) =
+        tested(&image, &bench, &["--expect", "buttons=2,tamper", "--wait", "2", "--press-again"], async |_| ()).await;
     assert_eq!(verdicts(&row), ["tamper timeout", "button1 timeout", "button2 timeout"], "{way}");
     assert_eq!(row["result"], "failed");
 }

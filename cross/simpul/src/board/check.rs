@@ -94,8 +94,8 @@ pub enum Detail {
     OtherButtons(u8),
     /// It is held down.
     Stuck,
-    /// The board has counted before: another press may become somebody's visit.
-    CountedBefore,
+    /// The board may be known to an agent: a press may become somebody's visit.
+    NotNew,
 }
 
 /// One line of the result.
@@ -129,7 +129,7 @@ pub enum Action {
 pub struct Terms {
     /// For a press or a lid.
     pub hand_ms: u64,
-    /// Presses count as any others do; a board that has counted before may be known to an agent.
+    /// Presses count as any others do; a board that is not new may be known to an agent.
     pub press: bool,
     /// The relay's order: another one at each test.
     pub order: [u8; 16],
@@ -267,7 +267,7 @@ impl SelfTest {
         self.current = Some(Current { what, since_ms: now_ms, sent_ms: now_ms, missing: None, lid: Lid::Untouched });
         match what {
             What::Button(_) if !self.terms.press => {
-                self.end(now_ms, Verdict::Skipped, Detail::CountedBefore, actions);
+                self.end(now_ms, Verdict::Skipped, Detail::NotNew, actions);
             }
             What::Button(desk) if self.stuck & (1 << desk) != 0 => {
                 self.end(now_ms, Verdict::Wrong, Detail::Stuck, actions);

@@ -22,6 +22,9 @@ use super::port::Port;
 use super::report::{say_check, say_what};
 use super::screen::Line;
 
+/// A board that nobody has greeted says hello each second: so long is listened before it is greeted.
+const LISTEN: Duration = Duration::from_secs(3);
+
 /// A board that runs answers a greeting within 50 ms; one that starts says hello within 2 s.
 const LOOK: Duration = Duration::from_secs(4);
 
@@ -62,7 +65,7 @@ pub struct Job {
     pub expect: Option<Expect>,
     /// Test it.
     pub self_test: bool,
-    /// Buttons also of a board that has counted before.
+    /// Buttons also of a board that is not new.
     pub press_again: bool,
     /// For a board that starts and a person who presses.
     pub wait: Duration,
@@ -127,12 +130,14 @@ pub struct Course<'a> {
     clock: Clock,
     line: Line,
     row: Row,
+    /// No agent can know the board: its journal was empty at this start, and nobody has greeted it since then but this course.
+    new: bool,
 }
 
 impl<'a> Course<'a> {
     /// Of the board at `seat`.
     pub fn new(seat: &'a Seat, job: &'a Job, line: Line, clock: &Clock) -> Course<'a> {
-        Course { seat, job, clock: clock.clone(), line, row: Row::new(seat) }
+        Course { seat, job, clock: clock.clone(), line, row: Row::new(seat), new: false }
     }
 
     /// Go it.
@@ -157,11 +162,16 @@ impl<'a> Course<'a> {
         };
         let port = Port::open(port).map_err(Fault::PortClosed)?;
         let mut link = Link::new(port, self.clock.clone());
+        let nobody_greeted = link.listen(self.clock.now() + LISTEN)?;
         let answered = link.until_hello(self.clock.now() + LOOK, |_| true)?;
+        // One that is silent now starts in this course's hands.
+        let nobody_greeted = nobody_greeted || answered.is_none();
+        let was_empty = answered.as_ref().is_some_and(|hello| hello.journal == JournalState::Empty);
         let mut hello = match answered {
             Some(hello) => self.installed(&mut link, hello)?,
             None => self.revived(&mut link)?,
         };
+        self.new = nobody_greeted && (was_empty || hello.journal == JournalState::Empty);
         self.row.version = Some(hello.firmware);
         self.row.serial = Some(hex::encode(hello.serial));
         if hello.journal == JournalState::Unreachable {
@@ -175,7 +185,8 @@ impl<'a> Course<'a> {
             return Ok(());
         }
         let expect = self.job.expect.unwrap_or_else(|| Expect::of(&hello.settings));
-        if expect.desks != 0 && hello.journal == JournalState::Empty {
+        let presses = expect.desks != 0 && (self.new || self.job.press_again);
+        if presses && hello.journal == JournalState::Empty {
             // An agent that met the board in this start would take what it counts for visits: all of it was counted since
             // then. After another start it takes the totals that it finds as where counting begins. A way to start anew
             // that proves the loader and the second slot at once:
@@ -255,11 +266,12 @@ impl<'a> Course<'a> {
         }
         let begun = self.clock.now();
         let (mut tried, mut restarted): (Option<Tried>, bool) = (None, false);
+        // A board that would never take the image says so now.
+        let mut effects = updater.hello(begun.as_millis(), &hello, tried);
         loop {
             let now = self.clock.now();
             let now_ms = now.as_millis();
-            let effect = updater.poll(now_ms, Some((&hello, tried)), link.is_settled());
-            let mut effects: Vec<Effect> = effect.into_iter().collect();
+            effects.extend(updater.poll(now_ms, Some((&hello, tried)), link.is_settled()));
             match link.next(now + TICK)? {
                 Some(FromBoard::Hello(said)) => {
                     hello = said;
@@ -268,7 +280,7 @@ impl<'a> Course<'a> {
                 Some(FromBoard::Update(answer)) => effects.extend(updater.answer(now_ms, answer, tried)),
                 Some(_) | None => {}
             }
-            for effect in effects {
+            for effect in effects.drain(..) {
                 match effect {
                     Effect::Send(message) => {
                         if let ToBoard::UpdateData(piece) = &message {
@@ -310,7 +322,7 @@ impl<'a> Course<'a> {
         let totals = self.totals(link)?;
         let terms = Terms {
             hand_ms: u64::try_from(self.job.wait.as_millis()).unwrap_or(u64::MAX),
-            press: self.job.press_again || totals.iter().all(|desk| *desk == DeskTotals::default()),
+            press: self.job.press_again || (self.new && totals.iter().all(|desk| *desk == DeskTotals::default())),
             order: order(hello, &self.clock),
         };
         let mut test = SelfTest::new(expect, totals, terms);

@@ -81,6 +81,16 @@ impl Link {
         }
     }
 
+    /// Listen without greeting; whether the board says that nobody has greeted it since its start.
+    pub fn listen(&mut self, until: Moment) -> Result<bool, Fault> {
+        while let Some(message) = self.next(until)? {
+            if let FromBoard::Hello(hello) = message {
+                return Ok(!hello.greeted);
+            }
+        }
+        Ok(false)
+    }
+
     /// Greet until a hello is `wanted`; nothing when `until` has passed.
     pub fn until_hello(&mut self, until: Moment, wanted: impl Fn(&Hello) -> bool) -> Result<Option<Hello>, Fault> {
         self.greet()?;

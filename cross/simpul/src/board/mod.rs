@@ -18,17 +18,18 @@
 //! The update over the line is the agent's own ([`simpul_wire::board::host`]).
 //!
 //! **What it refuses.** Files that are not whole, of another chip, or of two builds; a drive that is not a Pico's; a port that
-//! another program holds; a board that is no Pico or speaks another version of the link; to press buttons of a board that
-//! has counted before (an agent that knows it would take the presses for visits), unless told that this is meant.
+//! another program holds; a board that is no Pico or speaks another version of the link; to have buttons pressed of a board
+//! that is not new (an agent that knows it would take the presses for visits), unless told that no agent knows it.
 //!
 //! **What it does not do.** A board's serial is its flash chip's own, burnt in: it is read and reported, not given. Pins are
 //! the firmware's; which of them are wired is what the settings say. A cut in the middle of a flash over USB leaves a board
 //! that has to be flashed again; one over the UART leaves what ran before.
 //!
 //! **No phantom counts.** Presses of the test count in the board's totals like any others. An agent that meets a serial for
-//! the first time takes its totals as where counting begins, except in the start in which the journal was new
-//! (`JournalState::Empty`): so a new board is started anew before its buttons are tested. Events of the test are
-//! acknowledged here and reach no agent.
+//! the first time takes its totals as where counting begins, except in the start in which the journal was empty
+//! (`JournalState::Empty`): there all of it was counted since then. An agent that knows the serial takes what is more for
+//! visits. So buttons are tested of new boards only (journal empty at this start, nothing counted, and nobody greeted it
+//! since: it says so), and these are started anew before. Events of the test are acknowledged here and reach no agent.
 //!
 //! **Limits.** [`BOARDS_MAX`] boards, a thread each; a UF2 of 4 MiB, an image of 64 KiB; an update of ten minutes; every wait
 //! has an end. A fault ends one board's course, nobody else's.
@@ -86,7 +87,7 @@ pub struct Request {
     pub expect: Option<String>,
     /// Test the boards.
     pub self_test: bool,
-    /// Buttons also of boards that have counted before.
+    /// Buttons also of boards that are not new.
     pub press_again: bool,
     /// Seconds for a board that starts and for a person who presses.
     pub wait_s: u16,

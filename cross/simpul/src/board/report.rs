@@ -78,7 +78,7 @@ fn say_detail(checked: &Checked, language: Language) -> Option<String> {
             Board::OtherButtons { buttons: &numbers.collect::<Vec<_>>().join("+") }.text(language)
         }
         Detail::Stuck => Board::Stuck.text(language),
-        Detail::CountedBefore => Board::CountedBefore.text(language),
+        Detail::NotNew => Board::NotNew.text(language),
     })
 }
 

@@ -225,9 +225,9 @@ crate::macros::catalogue! {
         Stuck
             id "tertekan terus: periksa korsleting atau optokoplernya"
             en "held down all the time: check for a short or its optocoupler";
-        CountedBefore
-            id "papan ini sudah pernah menghitung; tekanan uji bisa dihitung sebagai layanan. Jika papan ini bukan untuk agen yang mengenalnya: --press-again"
-            en "this board has counted before; a test press could become somebody's visit. If it is not for an agent that knows it: --press-again";
+        NotNew
+            id "papan ini tidak baru: agen mungkin mengenalnya, dan tekanan uji akan dihitung sebagai layanan. Jika tidak ada agen yang mengenalnya: --press-again"
+            en "this board is not new: an agent may know it and would count a test press as a visit. If no agent knows it: --press-again";
         TimeoutHand
             id "periksa kabel dan pin-nya"
             en "check its wires and pin";

@@ -57,7 +57,7 @@ crate::macros::catalogue! {
         BoardPort id "Port UART sebuah papan (boleh berulang)" en "A board's UART port (may be repeated)";
         BoardExpect id "Yang terpasang, misalnya buttons=4,sfp,relay,tamper,supply,battery; disimpan di papan dan diuji [bawaan: menurut pengaturan papan]" en "What is wired, such as buttons=4,sfp,relay,tamper,supply,battery; kept by the board and tested [default: as the board's settings say]";
         BoardNoSelfTest id "Tanpa uji diri" en "No self-test";
-        BoardPressAgain id "Uji tombol juga di papan yang sudah pernah menghitung" en "Test buttons also of a board that has counted before";
+        BoardPressAgain id "Uji tombol juga di papan yang tidak baru (jika tidak ada agen yang mengenalnya)" en "Test buttons also of a board that is not new (if no agent knows it)";
         BoardWait id "Batas waktu untuk papan yang mulai dan untuk tiap tombol, dalam detik [bawaan: 60]" en "How long to wait for a board that starts, and for each button, in seconds [default: 60]";
         BoardJson id "Hasil sebagai JSON" en "The result as JSON";
         BoardReport id "Tulis hasil sebagai CSV" en "Write the result as CSV";
