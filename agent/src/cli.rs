@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BoardPort, Config, print_defaults};
 use crate::enrolment::access::Enrolment;
-use crate::sources::board::image::Image;
+use crate::sources::board::image;
 use crate::sources::board::port::Machine;
 use crate::sources::board::{describe, monitor};
 use crate::{run, spool, status};
@@ -319,7 +319,7 @@ fn show_board(path: &Path, as_json: bool) -> Result<(), Failure> {
 
 fn check_image(path: &Path, config: &Path) -> Result<(), Failure> {
     let bad = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
-    let begin = Image::read(path).map_err(|error| bad(error.to_string()))?.begin;
+    let begin = image::read(path).map_err(|error| bad(error.to_string()))?.begin;
     let what = describe::firmware(begin.version, begin.hardware);
     out(&format!("{}: whole: {what}, {} bytes, CRC-32 {:08x}\n", path.display(), begin.image_bytes, begin.crc32))?;
     // On a bench there is no configuration, and in a workshop no agent.

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `{"press": desk, "ms": n}` | held for n ms, let go, and free for long enough that the next press is another one |
 //! | `{"mains": there}`, `{"lid": open}` | the line is driven so |
+//! | `{"volts": [supply, battery]}` | they are there |
+//! | `{"sfp": what}` | the first cage has a module with "light", a "dark" one, a "blind" one that measures nothing, one that is "stuck" on the data wire, or "none" |
 //! | `{"pass": n}` | n ms of the board's have passed |
 //!
 //! The answer is the board's time since this process began, and how often the board started anew by itself.
@@ -17,6 +19,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 
 import { image, loader, seeded } from "./harness/board.mjs";
+import { makeModule } from "./harness/cage.mjs";
 import { StoredFlash } from "./harness/stored.mjs";
 import { UpdatedBoard } from "./harness/updating.mjs";
 
@@ -68,8 +71,23 @@ async function obey(order) {
     await after(FREE_MS);
   } else if (order.mains !== undefined) board.setMains(order.mains);
   else if (order.lid !== undefined) board.setTamper(order.lid);
+  else if (order.volts !== undefined) board.setVolts(...order.volts);
+  else if (order.sfp !== undefined) insert(order.sfp);
   else if (order.pass !== undefined) await after(order.pass);
   else throw new Error(`no order: ${JSON.stringify(order)}`);
+}
+
+/** Put a module into the first cage; it is there over restarts, except for what it does to the wires. */
+function insert(what) {
+  const [identity, diagnostics] = makeModule({ receivedMicrowatts: what === "dark" ? 0 : 15 });
+  if (what === "blind") {
+    // Of its checksum's bytes, the one that tells of measurements.
+    identity[95] = (identity[95] - identity[92]) & 0xff;
+    identity[92] = 0;
+  }
+  board.modules[0] = what === "none" ? null : [identity, diagnostics];
+  board.cages[0].module = board.modules[0];
+  if (what === "stuck") board.cages[0].holdData();
 }
 
 /** One order after the other. */

@@ -77,7 +77,7 @@ impl State {
 }
 
 /// The file as it was or as it shall be, never in between.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = beside(path, "new");
     let mut file = File::create(&new)?;
     file.write_all(bytes)?;

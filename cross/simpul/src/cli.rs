@@ -1,7 +1,7 @@
 //! The command line, in the language that is asked for: what can be said to `simpul`, and what each word means.
 //!
-//! Exit codes: 0 done; 1 failed on the way; 2 the command is not understood; 3 refused (image, card or bundle as they are;
-//! no card was finished); 4 stopped at the question, or nobody could answer it; 5 a bundle or a list is wrong.
+//! Exit codes: 0 done; 1 failed on the way; 2 the command is not understood; 3 refused (image, card, board or bundle as they
+//! are; nothing was finished); 4 stopped at the question, or nobody could answer it; 5 a bundle or a list is wrong.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use simpul_clock::Clock;
 use simpul_words::{Bundle, Help, Language, Words};
 
 use crate::exit::Exit;
-use crate::{batch, bundle, card, label};
+use crate::{batch, board, bundle, card, label};
 
 /// Run the command line `arguments` (with the program's name first).
 pub fn run(arguments: &[std::ffi::OsString], clock: &Clock) -> ExitCode {
@@ -161,6 +161,30 @@ impl Grammar {
             .arg(self.flag("yes", Help::Yes))
     }
 
+    fn board(&self) -> Command {
+        let examples = [
+            ("simpul board --image pico.uf2", Some(Help::BoardExampleAll)),
+            (
+                "simpul board --port /dev/ttyUSB0 --expect buttons=4,sfp,relay,tamper,supply",
+                Some(Help::BoardExampleWired),
+            ),
+            (
+                "simpul board --drive E: --port COM5 --drive F: --port COM6 --report boards.csv",
+                Some(Help::BoardExamplePairs),
+            ),
+        ];
+        self.command("board", Help::Board, Help::BoardLong, &examples)
+            .arg(self.path("image", "FILE", Help::BoardImage))
+            .arg(self.path("drive", "DRIVE", Help::BoardDrive).action(ArgAction::Append))
+            .arg(self.path("port", "PORT", Help::BoardPort).action(ArgAction::Append))
+            .arg(self.option("expect", "LIST", Help::BoardExpect, value_parser!(String)))
+            .arg(self.flag("no-self-test", Help::BoardNoSelfTest))
+            .arg(self.flag("press-again", Help::BoardPressAgain))
+            .arg(self.option("wait", "SECONDS", Help::BoardWait, value_parser!(u16).range(1..)))
+            .arg(self.flag("json", Help::BoardJson))
+            .arg(self.path("report", "FILE.csv", Help::BoardReport))
+    }
+
     fn bundle(&self) -> Command {
         const MAKE: &str = "simpul bundle make --node 35.12.07.2003-01 --village Banyuglugur --config agent.toml \
                             --token-file token.txt --agent simpul-agent_arm64.deb --to 35.12.07.2003-01.tar";
@@ -229,7 +253,7 @@ fn command(language: Language) -> Command {
         .disable_version_flag(true)
         .arg(grammar.flag("version", Help::ShowVersion).short('V').action(ArgAction::Version))
         .subcommand_required(true)
-        .subcommands([grammar.card(), grammar.bundle(), grammar.label(), grammar.batch()])
+        .subcommands([grammar.card(), grammar.board(), grammar.bundle(), grammar.label(), grammar.batch()])
 }
 
 fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(), Exit> {
@@ -246,6 +270,21 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
                 yes: matches.get_flag("yes"),
             };
             card::run(&request, language, clock)
+        }
+        Some(("board", matches)) => {
+            let paths = |name: &str| matches.get_many::<PathBuf>(name).into_iter().flatten().cloned().collect();
+            let request = board::Request {
+                image: path(matches, "image"),
+                drives: paths("drive"),
+                ports: paths("port"),
+                expect: text(matches, "expect"),
+                self_test: !matches.get_flag("no-self-test"),
+                press_again: matches.get_flag("press-again"),
+                wait_s: matches.get_one::<u16>("wait").copied().unwrap_or(60),
+                json: matches.get_flag("json"),
+                report: path(matches, "report"),
+            };
+            board::run(&request, language, clock)
         }
         Some(("bundle", matches)) => {
             let checked = match matches.subcommand() {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use simpul_words::{Ask, Language, Words};
 
-use crate::{bundle, card, list};
+use crate::{board, bundle, card, list};
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum Exit {
     NoTerminal,
     /// The image or the card.
     Card(card::problem::Problem),
+    /// The boards' firmware, or that there is none to do.
+    Board(board::problem::Problem),
     /// The bundle.
     Bundle(bundle::problem::Problem),
     /// The list of nodes or the label.
@@ -38,6 +40,10 @@ impl Exit {
                     1
                 }
             }
+            Exit::Board(board::problem::Problem::Expect { .. }) => 2,
+            // After the work.
+            Exit::Board(board::problem::Problem::Report { .. }) => 1,
+            Exit::Board(_) => 3,
             Exit::Stopped | Exit::NoTerminal => 4,
             Exit::Bundle(_) | Exit::List(_) => 5,
         }
@@ -50,6 +56,7 @@ impl Exit {
             Exit::Stopped => eprintln!("{}", Ask::Stopped.text(language)),
             Exit::NoTerminal => eprintln!("{}", Ask::NoTerminal.text(language)),
             Exit::Card(problem) => eprintln!("{}", problem.say(language)),
+            Exit::Board(problem) => eprintln!("{}", problem.say(language)),
             Exit::Bundle(problem) => eprintln!("{}", problem.say(language)),
             Exit::List(problem) => eprintln!("{}", problem.say(language)),
         }
@@ -60,6 +67,12 @@ impl Exit {
 impl From<card::problem::Problem> for Exit {
     fn from(problem: card::problem::Problem) -> Self {
         Exit::Card(problem)
+    }
+}
+
+impl From<board::problem::Problem> for Exit {
+    fn from(problem: board::problem::Problem) -> Self {
+        Exit::Board(problem)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod batch;
+mod board;
 mod bundle;
 mod card;
 mod cli;

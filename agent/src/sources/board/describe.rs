@@ -1,5 +1,6 @@
 //! What board and agent say, as text for people: the status and `simpul-agent board monitor`. Pure.
 
+use simpul_wire::board::host::version_text;
 use simpul_wire::board::{
     FromBoard, Hardware, Hello, ImageState, JournalState, Module, Numbered, NumberedBody, RelayOutcome, ResetReason,
     Settings, SupplyState, UpdateState,
@@ -20,12 +21,7 @@ pub fn firmware(version: [u8; 3], hardware: Hardware) -> String {
         Hardware::Lm3s6965 => "lm3s6965",
         Hardware::Pico => "pico",
     };
-    format!("{} {hardware}", numbers(version))
-}
-
-/// A version, such as `0.1.0`.
-pub(super) fn numbers([major, minor, patch]: [u8; 3]) -> String {
-    format!("{major}.{minor}.{patch}")
+    format!("{} {hardware}", version_text(version))
 }
 
 /// How the image that runs came to run.

@@ -1,115 +1,33 @@
-//! The file that a board is updated with: header and image, as docs/protocol/board-update.md lays them out. Checks that it is
-//! whole; leaves to `update` which board it is for.
+//! The firmware's file: read when it changes. What is in it, the link's crate knows ([`simpul_wire::board::host`]).
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
-use simpul_wire::board::{Hardware, UPDATE_DATA_BYTES_MAX, UpdateBegin, UpdateData};
-
-const MAGIC: &[u8; 8] = b"SIMPULFW";
-const HEADER_BYTES: usize = 20;
-
-/// A slot of the board's flash: no board takes more.
-const IMAGE_BYTES_MAX: usize = 64 * 1024;
-
-/// Bitwise, for a file that is read once: a table would be 1 KiB of the agent.
-static CRC32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+use simpul_wire::board::host::FILE_BYTES_MAX;
+pub use simpul_wire::board::host::{Image, ImageError};
 
 /// Why a file is no image for a board.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
+pub enum ReadError {
     /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It does not begin as such a file does.
-    #[error("no image of a board (.img of the firmware's build)")]
-    NotAnImage,
-    /// Its hardware is not known here.
-    #[error("for hardware {0}, which this agent does not know")]
-    UnknownHardware(u8),
-    /// It is cut off, or has something behind its end.
-    #[error("{there} bytes of image where its header says {said}; copy it again")]
-    WrongLength {
-        /// As the header says.
-        said: u32,
-        /// As there are.
-        there: usize,
-    },
-    /// It is empty, or larger than a slot of the board.
-    #[error("{0} bytes, and a board takes 1 to 65536")]
-    WrongSize(u32),
-    /// Its bytes are not those that were built.
-    #[error("its checksum is wrong; copy it again")]
-    BadChecksum,
+    /// Something is wrong with it.
+    #[error("{0}")]
+    Image(#[from] ImageError),
 }
 
-/// A whole image.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Image {
-    /// What its header says, as it is said to the board.
-    pub begin: UpdateBegin,
-    bytes: Arc<[u8]>,
-}
-
-impl std::fmt::Debug for Image {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.begin.fmt(f)
-    }
-}
-
-impl Image {
-    /// Read and check a file. Blocking.
-    ///
-    /// # Errors
-    /// [`ImageError`]: what is wrong with it.
-    pub fn read(path: &Path) -> Result<Image, ImageError> {
-        let mut bytes = Vec::new();
-        // Two more than may be there: too long is then seen, whatever the file is.
-        File::open(path)?.take((HEADER_BYTES + IMAGE_BYTES_MAX + 2) as u64).read_to_end(&mut bytes)?;
-        Image::parse(&bytes)
-    }
-
-    /// Check a file's bytes.
-    ///
-    /// # Errors
-    /// [`ImageError`]: what is wrong with them.
-    pub fn parse(file: &[u8]) -> Result<Image, ImageError> {
-        let (header, image) = file.split_first_chunk::<HEADER_BYTES>().ok_or(ImageError::NotAnImage)?;
-        let [magic @ .., _, _, _, _, _, _, _, _, _, _, _, _] = header;
-        if magic != MAGIC {
-            return Err(ImageError::NotAnImage);
-        }
-        let [_, _, _, _, _, _, _, _, hardware, major, minor, patch, l0, l1, l2, l3, c0, c1, c2, c3] = *header;
-        let hardware = match hardware {
-            0 => Hardware::Lm3s6965,
-            1 => Hardware::Pico,
-            other => return Err(ImageError::UnknownHardware(other)),
-        };
-        let image_bytes = u32::from_le_bytes([l0, l1, l2, l3]);
-        let crc32 = u32::from_le_bytes([c0, c1, c2, c3]);
-        if image_bytes == 0 || image_bytes as usize > IMAGE_BYTES_MAX {
-            return Err(ImageError::WrongSize(image_bytes));
-        }
-        if image.len() != image_bytes as usize {
-            return Err(ImageError::WrongLength { said: image_bytes, there: image.len() });
-        }
-        if CRC32.checksum(image) != crc32 {
-            return Err(ImageError::BadChecksum);
-        }
-        let begin = UpdateBegin { hardware, version: [major, minor, patch], image_bytes, crc32 };
-        Ok(Image { begin, bytes: image.into() })
-    }
-
-    /// The piece at an offset; nothing at or behind the end.
-    pub(super) fn piece(&self, offset: u32) -> Option<UpdateData> {
-        let rest = self.bytes.get(offset as usize..).filter(|rest| !rest.is_empty())?;
-        let bytes = rest.iter().copied().take(UPDATE_DATA_BYTES_MAX).collect();
-        Some(UpdateData { offset, bytes })
-    }
+/// Read and check a file. Blocking.
+///
+/// # Errors
+/// [`ReadError`]: what is wrong with it.
+pub fn read(path: &Path) -> Result<Image, ReadError> {
+    let mut bytes = Vec::new();
+    // Two more than may be there: too long is then seen, whatever the file is.
+    File::open(path)?.take(FILE_BYTES_MAX as u64 + 2).read_to_end(&mut bytes)?;
+    Ok(Image::parse(&bytes)?)
 }
 
 /// The firmware's file as it was read: when it was changed (seconds, nanoseconds) and its size. Nothing: not at all.
@@ -128,7 +46,7 @@ pub(super) fn look(path: &Path, seen: Seen) -> Option<Looked> {
     if seen == Some(stamp) {
         return None;
     }
-    match Image::read(path) {
+    match read(path) {
         Ok(image) => Some((Some(stamp), Ok(image))),
         Err(error) => Some((None, Err(format!("{}: {error}", path.display())))),
     }
@@ -136,7 +54,13 @@ pub(super) fn look(path: &Path, seen: Seen) -> Option<Looked> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use crc::{CRC_32_ISO_HDLC, Crc};
+    use simpul_wire::board::{Hardware, UpdateBegin};
+
     use super::*;
+
+    const MAGIC: &[u8; 8] = b"SIMPULFW";
+    static CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
     /// The file of an image, as it is built.
     pub(in super::super) fn file(version: [u8; 3], image: &[u8]) -> Vec<u8> {

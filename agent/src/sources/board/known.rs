@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use simpul_wire::board::CAGES;
+use simpul_wire::board::host::Tried;
 
 use crate::files::replace_file;
 
@@ -33,23 +34,6 @@ struct KnownBoard {
     /// The image that went on trial there last, until it was confirmed.
     #[serde(default)]
     tried: Option<Tried>,
-}
-
-/// An image that went on trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tried {
-    pub(super) crc32: u32,
-    pub(super) version: [u8; 3],
-    /// What ran before it.
-    pub(super) from: [u8; 3],
-    /// The board's boot before it.
-    pub(super) boot: u32,
-    /// How often it went on trial there.
-    pub(super) trials: u8,
-    /// The trial is over.
-    pub(super) over: bool,
-    /// It did not confirm itself: never again.
-    pub(super) given_back: bool,
 }
 
 /// What is remembered.

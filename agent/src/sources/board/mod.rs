@@ -46,7 +46,6 @@ mod session;
 mod session_tests;
 pub mod status;
 mod translate;
-mod update;
 #[cfg(test)]
 mod update_tests;
 

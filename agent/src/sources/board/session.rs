@@ -9,6 +9,7 @@
 
 mod incoming;
 
+use simpul_wire::board::host::{Effect, Image, Remember, Tried, Updater};
 use simpul_wire::board::{
     FrameError, Greet, Hello, Numbered, PROTOCOL_VERSION, READINGS_EVERY_MS, RelayOrder, RelayOutcome, Settings,
     ToBoard,
@@ -18,12 +19,10 @@ use simpul_wire::{Label, Stamp, Text};
 
 use super::conditions::Conditions;
 use super::describe;
-use super::image::Image;
 use super::keeper::Report;
-use super::known::{Known, Note, Tried};
+use super::known::{Known, Note};
 use super::status::{BoardLine, BoardStatus};
 use super::translate;
-use super::update::{Effect, Remember, Updater};
 use crate::config::DeskConfig;
 use crate::sources::readings::Sample;
 
@@ -270,7 +269,12 @@ impl Session {
             Event::Order { id, off_ms } => self.order(now_ms, id, off_ms, &mut actions),
             Event::OrderGone { id } => self.orders.retain(|order| order.id != id),
             Event::Image(image) => {
-                self.update.image(image);
+                let trouble = image.as_ref().err().cloned();
+                if self.update.image(image)
+                    && let Some(why) = trouble
+                {
+                    tracing::warn!(why, "the board's firmware cannot be used: the board stays as it is");
+                }
                 self.consider_update(now, &mut actions);
             }
             Event::Tick => self.tick(now, &mut actions),
@@ -351,7 +355,15 @@ impl Session {
                 Effect::Tell(detail, remember) => (detail, remember),
             };
             let Some(serial) = self.board.as_ref().map(|board| board.serial.clone()) else { continue };
-            tracing::info!(detail, "update of the board");
+            // What is remembered of a trial that went well, or that has begun, is no trouble.
+            let trouble = match remember {
+                Remember::Same => true,
+                Remember::Tried(tried) => tried.is_some_and(|tried| tried.over),
+            };
+            match trouble {
+                true => tracing::warn!(detail, "an update of the board did not succeed"),
+                false => tracing::info!(detail, "update of the board"),
+            }
             let note = match remember {
                 Remember::Same => Note::Nothing,
                 Remember::Tried(tried) => Note::Tried { serial: serial.to_string(), tried },

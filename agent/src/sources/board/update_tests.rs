@@ -1,12 +1,10 @@
 //! The update's core, event by event, against a table of what a board may answer.
 
 use simpul_firmware::update::{SlotFault, Slots, Update, install};
+use simpul_wire::board::host::{Effect, Image, Remember, Tried, Updater};
 use simpul_wire::board::*;
 
-use super::image::Image;
 use super::image::tests::file;
-use super::known::Tried;
-use super::update::{Effect, Remember, Updater};
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -1,12 +1,20 @@
-//! All that differs between systems: which disks there are, what they are used for, how one is opened.
+//! All that differs between systems: which disks and boards there are, what they are used for, how one is opened.
 //!
 //! The judgement ([`Disk::trouble`]) and everything above it is the same everywhere.
 
+#[cfg(target_os = "linux")]
+mod boards_linux;
+#[cfg(target_os = "linux")]
+pub use boards_linux::{boot_loader_drives, device_of, pico_ports};
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{disks, is_device, open_direct, open_disk, read_at, write_at};
 
+#[cfg(windows)]
+mod boards_windows;
+#[cfg(windows)]
+pub use boards_windows::{boot_loader_drives, device_of, pico_ports};
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
@@ -16,6 +24,15 @@ use crate::card::problem::Problem;
 
 /// More than this and it is more likely somebody's disk than a card: the largest card sold for these boards.
 pub const CAPACITY_BYTES_MAX: u64 = 256_000_000_000;
+
+/// Boards that wait in their boot loader.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BootLoaders {
+    /// Where their drives are mounted.
+    pub mounted: Vec<std::path::PathBuf>,
+    /// Devices of drives that are not.
+    pub not_mounted: Vec<String>,
+}
 
 /// A whole disk, as the system describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -25,6 +25,8 @@
 //! **Identity.** Totals belong to the board's serial: a spare board's old total is a baseline, never a difference.
 
 pub mod frame;
+#[cfg(feature = "board-host")]
+pub mod host;
 pub mod message;
 
 pub use frame::{ENCODED_BYTES_MAX, FRAME_BYTES_MAX, FrameError, FrameReader, encode};

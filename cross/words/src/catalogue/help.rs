@@ -46,6 +46,24 @@ crate::macros::catalogue! {
         CardExampleList id "kartu apa yang ada" en "which cards there are";
         CardExampleWrite id "tulis, baca ulang, siapkan simpul" en "write, read back, prepare the node";
         CardExampleOnlyNode id "perbarui berkas simpul saja" en "renew the node's files only";
+        Board
+            id "Pasang firmware ke papan I/O, atur, dan uji: banyak papan sekaligus"
+            en "Put firmware onto I/O boards, set them up and test them: several at once";
+        BoardLong
+            id "Papan (Raspberry Pi Pico) dicari di drive BOOTSEL (RPI-RP2) dan di port UART. Papan yang sudah berjalan diperbarui lewat UART; yang sudah memakai firmware ini dilewati. Lalu pengaturan disimpan dan dibaca ulang, dan tiap bagian diuji. Papan yang gagal tidak menghentikan yang lain. Tanpa --drive dan --port semua yang terlihat dikerjakan; --drive dan --port yang sama banyak dianggap berpasangan menurut urutan."
+            en "Boards (Raspberry Pi Pico) are looked for as BOOTSEL drives (RPI-RP2) and at UART ports. One that runs is updated over its UART; one that has this firmware is skipped. Then its settings are kept and read back, and each part is tested. A board that fails does not stop the others. Without --drive and --port all that are seen are done; as many --drive as --port are pairs, in their order.";
+        BoardImage id "Firmware: pico.uf2, dengan pico.img di sebelahnya [bawaan: di sebelah program ini]" en "Firmware: pico.uf2, with pico.img beside it [default: beside this program]";
+        BoardDrive id "Drive BOOTSEL sebuah papan (boleh berulang)" en "A board's BOOTSEL drive (may be repeated)";
+        BoardPort id "Port UART sebuah papan (boleh berulang)" en "A board's UART port (may be repeated)";
+        BoardExpect id "Yang terpasang, misalnya buttons=4,sfp,relay,tamper,supply,battery; disimpan di papan dan diuji [bawaan: menurut pengaturan papan]" en "What is wired, such as buttons=4,sfp,relay,tamper,supply,battery; kept by the board and tested [default: as the board's settings say]";
+        BoardNoSelfTest id "Tanpa uji diri" en "No self-test";
+        BoardPressAgain id "Uji tombol juga di papan yang tidak baru (jika tidak ada agen yang mengenalnya)" en "Test buttons also of a board that is not new (if no agent knows it)";
+        BoardWait id "Batas waktu untuk papan yang mulai dan untuk tiap tombol, dalam detik [bawaan: 60]" en "How long to wait for a board that starts, and for each button, in seconds [default: 60]";
+        BoardJson id "Hasil sebagai JSON" en "The result as JSON";
+        BoardReport id "Tulis hasil sebagai CSV" en "Write the result as CSV";
+        BoardExampleAll id "semua papan yang terlihat" en "all boards that are seen";
+        BoardExampleWired id "satu papan di UART-nya: simpan pengaturan, uji semua bagian" en "one board at its UART: keep its settings, test all parts";
+        BoardExamplePairs id "dua papan, drive dan port berpasangan, hasil ke CSV" en "two boards, drives and ports in pairs, the result as CSV";
         Bundle
             id "Buat atau periksa bundel simpul"
             en "Make or check a node bundle";

@@ -4,6 +4,7 @@
 //! and names as on the device; English texts without plurals of counted things ("Cards: {n}.").
 
 mod ask;
+mod board;
 mod bundle;
 mod card;
 mod common;
@@ -12,6 +13,7 @@ mod help;
 mod label;
 
 pub use ask::Ask;
+pub use board::Board;
 pub use bundle::Bundle;
 pub use card::Card;
 pub use common::Common;
@@ -22,5 +24,13 @@ pub use label::Label;
 use crate::Entry;
 
 /// Every area's texts.
-pub const AREAS: &[&[Entry]] =
-    &[Ask::ENTRIES, Bundle::ENTRIES, Card::ENTRIES, Common::ENTRIES, Doctor::ENTRIES, Help::ENTRIES, Label::ENTRIES];
+pub const AREAS: &[&[Entry]] = &[
+    Ask::ENTRIES,
+    Board::ENTRIES,
+    Bundle::ENTRIES,
+    Card::ENTRIES,
+    Common::ENTRIES,
+    Doctor::ENTRIES,
+    Help::ENTRIES,
+    Label::ENTRIES,
+];

@@ -27,6 +27,10 @@ use crate::wait;
 
 /// Node and the emulator need half a second; a loaded machine gets more.
 const START_MAX: Duration = Duration::from_secs(30);
+/// Of a board's serial, unless another one is asked for.
+const SEED: u32 = 7;
+/// What the Pico's chip has.
+const FLASH_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes that are carried at a time: a few frames.
 const PIECE_BYTES: usize = 512;
 
@@ -48,6 +52,7 @@ pub fn pico_image(name: &str) -> anyhow::Result<PathBuf> {
 #[derive(Debug)]
 pub struct PicoBoard {
     directory: PathBuf,
+    seed: u32,
     cable: Cable,
     running: Option<Running>,
 }
@@ -86,11 +91,25 @@ pub struct Standing {
 impl PicoBoard {
     /// A board in this folder (made if it is not there), with power. An earlier one's flash in it is gone on with.
     pub async fn start(directory: &Path) -> anyhow::Result<PicoBoard> {
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let cable = Cable::lay(&directory.join("tty"))?;
-        let mut board = PicoBoard { directory: directory.to_owned(), cable, running: None };
+        let mut board = PicoBoard::without_power(directory, SEED)?;
         board.power_on().await?;
         Ok(board)
+    }
+
+    /// A board in this folder whose cable is laid and that has no power yet. Its serial is of the seed.
+    pub fn without_power(directory: &Path, seed: u32) -> anyhow::Result<PicoBoard> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let cable = Cable::lay(&directory.join("tty"))?;
+        Ok(PicoBoard { directory: directory.to_owned(), seed, cable, running: None })
+    }
+
+    /// Put this into its flash before its power comes: all of it, or what comes from its beginning.
+    pub fn flash(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut all = bytes.to_vec();
+        ensure!(all.len() <= FLASH_BYTES, "{} bytes, and the flash has {FLASH_BYTES}", all.len());
+        all.resize(FLASH_BYTES, 0xFF);
+        let file = self.directory.join("flash.bin");
+        fs::write(&file, all).with_context(|| format!("cannot write {}", file.display()))
     }
 
     /// Have its power back after [`PicoBoard::kill`]. A running one is killed first.
@@ -110,6 +129,7 @@ impl PicoBoard {
             .argument(tests.join("bridge.mjs").to_string_lossy())
             .argument(sockets.path().to_string_lossy())
             .argument(flash.to_string_lossy())
+            .environment("SEED", &self.seed.to_string())
             .environment("SIMPUL_PICO_ELF", &pico_image("simpul-pico.elf")?.to_string_lossy())
             .environment("SIMPUL_LOADER_ELF", &pico_image("simpul-loader.elf")?.to_string_lossy())
             .start()?;
@@ -125,7 +145,9 @@ impl PicoBoard {
                 if !(line.exists() && control.exists()) {
                     return None;
                 }
-                Some(async { Ok((UnixStream::connect(line).await?, Lines::connect(control).await?)) }.await)
+                // A socket has its name a moment before it is listened at; the line's is listened at first.
+                let control = Lines::connect(control).await.ok()?;
+                Some(async { Ok((UnixStream::connect(line).await?, control)) }.await)
             }
         });
         let (line, control) = connected.await.flatten().with_context(|| process.log_tail())?;
@@ -158,6 +180,22 @@ impl PicoBoard {
     /// Have the mains there or gone. The board itself runs on until [`PicoBoard::kill`].
     pub async fn set_mains(&self, there: bool) -> anyhow::Result<Standing> {
         self.order(json!({ "mains": there })).await
+    }
+
+    /// Have the lid open or closed.
+    pub async fn set_lid(&self, open: bool) -> anyhow::Result<Standing> {
+        self.order(json!({ "lid": open })).await
+    }
+
+    /// Have so many volts at supply and battery.
+    pub async fn set_volts(&self, supply: f64, battery: f64) -> anyhow::Result<Standing> {
+        self.order(json!({ "volts": [supply, battery] })).await
+    }
+
+    /// Have this in the first cage: `"light"`, `"dark"`, `"blind"` (a module that measures nothing), `"stuck"` (one that
+    /// holds the data wire down), `"none"`.
+    pub async fn set_module(&self, module: &str) -> anyhow::Result<Standing> {
+        self.order(json!({ "sfp": module })).await
     }
 
     /// Let so much of the board's time pass; none only asks how it stands.

@@ -1,18 +1,21 @@
-//! The agent's half of an update of the board: `(now, event) -> effects`, pure. docs/protocol/board-update.md has the
-//! sequence.
+//! The host's half of an update of the board: `(now, event) -> effects`, pure. docs/protocol/board-update.md has the
+//! sequence. The agent runs it in a cabinet, `simpul board` on a bench.
 //!
-//! Stop and wait: nothing is sent before the message before it was answered, nor while `session` has anything else to do
+//! Stop and wait: nothing is sent before the message before it was answered, nor while its caller has anything else to do
 //! with the board ([`Updater::poll`]'s `idle`). Nothing of it is kept over a restart but that an image went on trial
 //! ([`Tried`]): whatever is broken off begins again from its first byte, and an image that the board gave back is not
 //! sent to that board again; another file is, also one of the same version.
 
-use simpul_wire::board::{
-    Hello, ImageState, JournalState, ResetReason, ToBoard, UpdateApply, UpdateRefusal, UpdateState,
-};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
-use super::describe;
+use serde::{Deserialize, Serialize};
+
 use super::image::Image;
-use super::known::Tried;
+use super::version_text;
+use crate::board::{Hello, ImageState, JournalState, ResetReason, ToBoard, UpdateApply, UpdateRefusal, UpdateState};
 
 /// What was not answered is sent again after so long: an erase of flash takes 400 ms at worst.
 const ANSWER_MS: u64 = 1_000;
@@ -33,9 +36,28 @@ const BEGUN_MAX: u32 = 3;
 /// A power cut in the seconds of a trial ends it, which is no fault of the image; so often is enough to call it one.
 const TRIALS_MAX: u8 = 3;
 
+/// An image that went on trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Of the image.
+    pub crc32: u32,
+    /// Of the image.
+    pub version: [u8; 3],
+    /// What ran before it.
+    pub from: [u8; 3],
+    /// The board's boot before it.
+    pub boot: u32,
+    /// How often it went on trial there.
+    pub trials: u8,
+    /// The trial is over.
+    pub over: bool,
+    /// It did not confirm itself: never again.
+    pub given_back: bool,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Effect {
+pub enum Effect {
     /// Write to the board.
     Send(ToBoard),
     /// Tell, and remember of the board with it.
@@ -44,7 +66,7 @@ pub(super) enum Effect {
 
 /// What to remember of the board.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Remember {
+pub enum Remember {
     /// As before.
     Same,
     /// This, or that nothing is on trial.
@@ -105,7 +127,7 @@ struct Running {
 
 /// The core.
 #[derive(Debug, Default)]
-pub(super) struct Updater {
+pub struct Updater {
     /// The configured image, or what is wrong with its file.
     image: Option<Result<Image, String>>,
     running: Option<Running>,
@@ -114,22 +136,29 @@ pub(super) struct Updater {
     rest: Option<(u64, String)>,
     /// The last failure that was told: it is told once until another one comes.
     told: Option<String>,
+    /// See [`Updater::install_again`].
+    again: bool,
 }
 
 impl Updater {
-    /// The file was read, for the first time or because it changed.
-    pub(super) fn image(&mut self, image: Result<Image, String>) {
-        match (&self.image, &image) {
-            (Some(before), now) if before == now => return,
-            (_, Err(why)) => tracing::warn!(why, "the board's firmware cannot be used: the board stays as it is"),
-            _ => {}
+    /// The file was read. Returns whether it is another one than before, or the first.
+    pub fn image(&mut self, image: Result<Image, String>) -> bool {
+        if self.image.as_ref() == Some(&image) {
+            return false;
         }
         // What the board has of another image it forgets at the next begin.
         *self = Updater { image: Some(image), ..Updater::default() };
+        true
+    }
+
+    /// Install the image also where its version runs already, once: a bench that proves loader and second slot, and has the
+    /// board start anew.
+    pub fn install_again(&mut self) {
+        self.again = true;
     }
 
     /// For people: how it stands.
-    pub(super) fn status(&self, now_ms: u64, board: Option<(&Hello, Option<Tried>)>) -> Option<String> {
+    pub fn status(&self, now_ms: u64, board: Option<(&Hello, Option<Tried>)>) -> Option<String> {
         let image = match self.image.as_ref()? {
             Ok(image) => image,
             Err(why) => return Some(format!("cannot be used: {why}")),
@@ -143,17 +172,19 @@ impl Updater {
                 Step::Apply => "is sent, 100 %".to_owned(),
                 Step::Restart => "is verified, the board starts it on trial".to_owned(),
             },
-            (None, _, Some((hello, tried))) if let Some(rest) = rest(image, hello, tried) => rest.text().to_owned(),
+            (None, _, Some((hello, tried))) if let Some(rest) = rest(image, hello, tried, self.again) => {
+                rest.text().to_owned()
+            }
             (None, Some((until_ms, why)), _) if *until_ms > now_ms => {
                 format!("failed ({why}), again in {} min", (until_ms - now_ms).div_ceil(60_000))
             }
             _ => "waits for the board".to_owned(),
         };
-        Some(format!("{} {what}", describe::numbers(image.begin.version)))
+        Some(format!("{} {what}", version_text(image.begin.version)))
     }
 
     /// The board said who it is.
-    pub(super) fn hello(&mut self, now_ms: u64, hello: &Hello, tried: Option<Tried>) -> Vec<Effect> {
+    pub fn hello(&mut self, now_ms: u64, hello: &Hello, tried: Option<Tried>) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut tried = tried;
         let another = |running: &mut Running| running.serial != hello.serial || running.boot != hello.boot;
@@ -166,6 +197,7 @@ impl Updater {
             let runs = hello.firmware == image.begin.version;
             if runs || (hello.image == ImageState::Reverted && !running.had_given_back) {
                 let on_trial = on_trial(image, &running, tried);
+                self.again = false;
                 effects.push(installed(on_trial));
                 tried = Some(on_trial);
             }
@@ -179,7 +211,7 @@ impl Updater {
 
     /// What came of a trial.
     fn outcome(&mut self, now_ms: u64, hello: &Hello, tried: Tried) -> Option<Effect> {
-        let [from, version] = [tried.from, tried.version].map(describe::numbers);
+        let [from, version] = [tried.from, tried.version].map(version_text);
         if hello.firmware == tried.version {
             return (hello.image != ImageState::Trial).then(|| {
                 self.begun = 0;
@@ -188,7 +220,7 @@ impl Updater {
         }
         if hello.image != ImageState::Reverted {
             // A cut before the loader began, or somebody flashed it by hand: begin again.
-            let why = format!("firmware {version} was not installed, {} runs", describe::numbers(hello.firmware));
+            let why = format!("firmware {version} was not installed, {} runs", version_text(hello.firmware));
             return Some(Effect::Tell(why, Remember::Tried(Some(Tried { over: true, ..tried }))));
         }
         let cut = matches!(hello.reset, ResetReason::PowerOn | ResetReason::Brownout);
@@ -197,7 +229,6 @@ impl Updater {
             true => format!("the board went back to {from}: the power was cut while {version} was on trial"),
             false => format!("the board went back to {from}: {version} did not confirm itself"),
         };
-        tracing::warn!(why, "an update of the board did not succeed");
         self.begun = 0;
         self.rest = Some((now_ms.saturating_add(AGAIN_MS), why.clone()));
         Some(Effect::Tell(why, Remember::Tried(Some(Tried { given_back: !again, over: true, ..tried }))))
@@ -206,9 +237,9 @@ impl Updater {
     /// An image that this board would never take is told once.
     fn refused_at_sight(&mut self, hello: &Hello, tried: Option<Tried>) -> Option<Effect> {
         let Some(Ok(image)) = &self.image else { return None };
-        match rest(image, hello, tried)? {
+        match rest(image, hello, tried, self.again)? {
             rest @ (Rest::OtherHardware | Rest::NoLoader | Rest::NoJournal) => {
-                let what = format!("firmware {} {}", describe::numbers(image.begin.version), rest.text());
+                let what = format!("firmware {} {}", version_text(image.begin.version), rest.text());
                 self.tell_once(what)
             }
             Rest::Running | Rest::OnTrial | Rest::GivenBack => None,
@@ -216,7 +247,7 @@ impl Updater {
     }
 
     /// The board answered something of an update.
-    pub(super) fn answer(&mut self, now_ms: u64, answer: UpdateState, tried: Option<Tried>) -> Option<Effect> {
+    pub fn answer(&mut self, now_ms: u64, answer: UpdateState, tried: Option<Tried>) -> Option<Effect> {
         let (Some(Ok(image)), Some(running)) = (&self.image, &mut self.running) else { return None };
         match (answer, running.step) {
             (_, Step::Restart) => None,
@@ -244,6 +275,7 @@ impl Updater {
             }
             (UpdateState::Verified, Step::Apply) => {
                 (running.step, running.sent_at_ms) = (Step::Restart, Some(now_ms));
+                self.again = false;
                 Some(installed(on_trial(image, running, tried)))
             }
             (UpdateState::Verified, _) => None,
@@ -257,11 +289,11 @@ impl Updater {
     }
 
     /// What is to be sent now, if anything. `board`: the one that talks; `idle`: nothing else is under way with it.
-    pub(super) fn poll(&mut self, now_ms: u64, board: Option<(&Hello, Option<Tried>)>, idle: bool) -> Option<Effect> {
+    pub fn poll(&mut self, now_ms: u64, board: Option<(&Hello, Option<Tried>)>, idle: bool) -> Option<Effect> {
         let (Some(Ok(image)), Some((hello, tried))) = (&self.image, board) else { return None };
         let Some(running) = &mut self.running else {
             let resting = self.rest.as_ref().is_some_and(|(until_ms, _)| now_ms < *until_ms);
-            if !idle || resting || rest(image, hello, tried).is_some() {
+            if !idle || resting || rest(image, hello, tried, self.again).is_some() {
                 return None;
             }
             if self.begun >= BEGUN_MAX {
@@ -305,8 +337,8 @@ impl Updater {
 
     fn fail(&mut self, now_ms: u64, why: String) -> Option<Effect> {
         let Some(Ok(image)) = &self.image else { return None };
-        let what = format!("firmware {}: update {why}", describe::numbers(image.begin.version));
-        (self.running, self.begun) = (None, 0);
+        let what = format!("firmware {}: update {why}", version_text(image.begin.version));
+        (self.running, self.begun, self.again) = (None, 0, false);
         self.rest = Some((now_ms.saturating_add(AGAIN_MS), why));
         self.tell_once(what)
     }
@@ -315,16 +347,15 @@ impl Updater {
         if self.told.as_ref() == Some(&what) {
             return None;
         }
-        tracing::warn!(what, "the board is not updated");
         self.told = Some(what.clone());
         Some(Effect::Tell(what, Remember::Same))
     }
 }
 
 /// Why an image is not for a board now; nothing: it is.
-fn rest(image: &Image, hello: &Hello, tried: Option<Tried>) -> Option<Rest> {
+fn rest(image: &Image, hello: &Hello, tried: Option<Tried>, again: bool) -> Option<Rest> {
     let begin = &image.begin;
-    if hello.firmware == begin.version {
+    if hello.firmware == begin.version && !again {
         return Some(Rest::Running);
     }
     if hello.hardware != begin.hardware {
@@ -357,6 +388,6 @@ fn on_trial(image: &Image, running: &Running, tried: Option<Tried>) -> Tried {
 }
 
 fn installed(tried: Tried) -> Effect {
-    let [from, version] = [tried.from, tried.version].map(describe::numbers);
+    let [from, version] = [tried.from, tried.version].map(version_text);
     Effect::Tell(format!("firmware {from} -> {version} installed, on trial"), Remember::Tried(Some(tried)))
 }
