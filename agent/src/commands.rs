@@ -115,6 +115,10 @@ impl<B: Buffer> CommandDesk<B> {
                 running.spawn(async move { order_board(board, id, off_ms, left).await });
                 return;
             }
+            Action::LookForUpdates {} => {
+                self.answer(id, Err("no updates are configured on this node".into())).await;
+                return;
+            }
             Action::Examine {} => {
                 let (examiner, buffer, stamper) =
                     (self.sources.examiner.clone(), self.buffer.clone(), self.stamper.clone());
