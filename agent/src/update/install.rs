@@ -161,8 +161,19 @@ fn ask(file: &Path, manifest: &Manifest, formats: &[u16], clock: &Clock) -> Resu
     let fails = |why: String| Trouble::Final(format!("the program cannot be started here: {why}"));
     let mut command = Command::new(file);
     command.arg("introduce").env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| fails(error.to_string()))?;
     let since = clock.now();
+    let mut child = loop {
+        match command.spawn() {
+            Ok(child) => break child,
+            // Another thread's child holds the file open until it has become its own program.
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && clock.now().since(since) < ANSWER_MAX =>
+            {
+                std::thread::sleep(ANSWER_LOOK);
+            }
+            Err(error) => return Err(fails(error.to_string())),
+        }
+    };
     let status = loop {
         match child.try_wait()? {
             Some(status) => break status,

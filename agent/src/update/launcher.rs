@@ -9,22 +9,23 @@
 //!
 //! Nothing here may end the agent: what cannot be read or written is told on standard error, and the package runs.
 
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use nix::unistd::alarm;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{alarm, execv};
 use sha2::{Digest, Sha256};
 use simpul_wire::update::Version;
 
 use super::launch::{Launch, Packaged, Place};
 use crate::spool;
 
-/// The alarm comes so long after the trial's own end: a program that works ends its trial itself.
-const ALARM_GRACE_S: u32 = 60;
+/// The alarm comes by this part of the trial, and a second, after its end: a program that works ends its trial itself.
+const ALARM_GRACE: u32 = 15;
 
 /// Starts that are tried in one go: two slots, then the package.
 const TRIES_MAX: usize = 3;
@@ -41,7 +42,7 @@ pub fn own_version() -> Version {
 }
 
 /// Become the program that is to run; returns where this one runs from if that is this one already.
-pub fn start(updates: &Path, arguments: impl Iterator<Item = std::ffi::OsString>) -> Place {
+pub fn start(updates: &Path, arguments: impl Iterator<Item = OsString>) -> Place {
     let own = std::env::current_exe().ok();
     if let Some(place) = own.as_deref().and_then(|own| slot_of(updates, own)) {
         return place;
@@ -79,7 +80,7 @@ fn packaged(own: &Path) -> io::Result<Packaged> {
 }
 
 /// Returns when the package is what is next.
-fn become_what_is_next(updates: &Path, packaged: Packaged, arguments: &[std::ffi::OsString]) {
+fn become_what_is_next(updates: &Path, packaged: Packaged, arguments: &[OsString]) {
     let before = match Launch::load(updates) {
         Ok(before) => before,
         Err(error) => {
@@ -102,12 +103,12 @@ fn become_what_is_next(updates: &Path, packaged: Packaged, arguments: &[std::ffi
     for _ in 0..TRIES_MAX {
         let place = launch.next();
         if let Some(trial) = &launch.trial {
-            alarm::set(trial.limit_s.saturating_add(ALARM_GRACE_S).max(1));
+            alarm::set(trial.limit_s.saturating_add(trial.limit_s / ALARM_GRACE).saturating_add(1));
         }
         let Some(file) = program_file(updates, place) else { return };
         // Only returns when it did not work.
         let why = match check(&file, launch.program(place).map(|program| program.sha256)) {
-            Ok(()) => Command::new(&file).args(arguments).exec().to_string(),
+            Ok(()) => execute(&file, arguments),
             Err(why) => why,
         };
         tell(&format!("{} cannot be started: {why}", file.display()));
@@ -116,6 +117,21 @@ fn become_what_is_next(updates: &Path, packaged: Packaged, arguments: &[std::ffi
         if let Err(error) = launch.save(updates) {
             tell(&format!("{}: {error}", updates.display()));
         }
+    }
+}
+
+/// Become a program; why not, if that returns. Not by `Command`: glibc's `execvp` behind it gives what the kernel cannot
+/// execute to a shell, line by line.
+fn execute(file: &Path, arguments: &[OsString]) -> String {
+    let words = std::iter::once(file.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
+    let words: Result<Vec<CString>, _> = words.map(|word| CString::new(word.as_bytes())).collect();
+    match words {
+        // The first is the file itself.
+        Ok(words) => match words.first().map(|file| execv(file, &words)) {
+            Some(Err(error)) => io::Error::from(error).to_string(),
+            _ => "no program".into(),
+        },
+        Err(error) => error.to_string(),
     }
 }
 
