@@ -272,8 +272,9 @@ fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     out(&format!("{text}\n"))
 }
 
+/// What the agent runs with.
 fn load(path: &Path) -> Result<Config, Failure> {
-    Config::load(path).map_err(|error| Failure::Config(error.to_string()))
+    load_in_force(path, None).map(|in_force| in_force.config)
 }
 
 /// The folder of updates: only the packaged configuration has one unasked.
@@ -286,7 +287,7 @@ fn load_in_force(path: &Path, updates: Option<PathBuf>) -> Result<InForce, Failu
 }
 
 fn check(path: &Path, updates: Option<PathBuf>) -> Result<(), Failure> {
-    let config = load(path)?;
+    let config = Config::load(path).map_err(|error| Failure::Config(error.to_string()))?;
     out(&format!("{}: good (node {})\n", path.display(), config.node))?;
     let in_force = load_in_force(path, updates)?;
     if in_force.origin == in_force::Origin::File && in_force.set_aside.is_none() {

@@ -136,6 +136,7 @@ async fn a_configuration_stays_or_goes_back_and_an_edit_on_site_ends_it() {
     village.kill();
     village.until_step(1, Step::RolledBack).await;
     assert!(village.why(1).ends_with("was edited on the node, and wins"), "{}", village.why(1));
+    village.until_kept("# by hand").await;
     // And edits it badly: the last good one runs.
     village.edit("node = 7\n");
     village.kill();

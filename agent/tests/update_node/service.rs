@@ -117,6 +117,16 @@ impl Village {
         fs::write(self.folder().join("agent.toml"), text).unwrap();
     }
 
+    /// Until the file on the node counts as good: it has reached the hub.
+    pub async fn until_kept(&self, text: &str) {
+        let file = self.folder().join("updates/configuration/last.toml");
+        wait::until("the last good configuration", PATIENCE, || async {
+            fs::read_to_string(&file).is_ok_and(|kept| kept.contains(text)).then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
     pub async fn command(&self, words: &[&str]) -> String {
         let mut command = tokio::process::Command::new(program());
         command.args(words).arg(self.folder().join("agent.toml"));
@@ -158,10 +168,12 @@ impl Village {
         steps.collect()
     }
 
-    /// Why its last step was.
+    /// Why it came to its end. Steps of an outage may arrive after it: the fresh ones go first.
     pub fn why(&self, of: u8) -> String {
         let whys = self.district.hub().events().into_iter().filter_map(|event| match event {
-            EventBody::Update { rollout, detail, .. } if rollout == [of; 16] => Some(detail.to_string()),
+            EventBody::Update { rollout, step, detail, .. } if rollout == [of; 16] && step.is_final() => {
+                Some(detail.to_string())
+            }
             _ => None,
         });
         whys.last().unwrap_or_default()
