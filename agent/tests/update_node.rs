@@ -163,7 +163,7 @@ async fn a_hundred_kills_at_random_during_updates_end_in_the_old_or_the_new_one(
             let program = offering::script_of(minor, GOOD);
             village.offering.offer(agent_offer(rollout, &program, |manifest| manifest.version.minor = minor));
         }
-        for _ in 0..random.random_range(4..12) {
+        for _ in 0..random.random_range(1..7) {
             tokio::time::sleep(Duration::from_millis(random.random_range(0..2_500))).await;
             village.kill();
             kills += 1;
