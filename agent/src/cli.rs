@@ -1,7 +1,7 @@
 //! The command line: what can be asked of the agent, and what it answers with.
 //!
 //! Exit codes: 0 done; 1 failed; 2 the command line cannot be understood; 3 the configuration is refused; 4 no agent
-//! runs; 5 the spool has problems. `doctor` has its own: 0 all well; 1 warnings; 2 failures; 3 it cannot examine.
+//! runs; 5 the spool has problems; 6 it ended to be started anew with an update. `doctor` has its own: 0 all well; 1 warnings; 2 failures; 3 it cannot examine.
 
 mod carry;
 mod doctor;
@@ -21,15 +21,22 @@ use crate::enrolment::access::Enrolment;
 use crate::sources::board::image;
 use crate::sources::board::port::Machine;
 use crate::sources::board::{describe, monitor};
+use crate::update::in_force::{self, InForce};
+use crate::update::launch::Place;
+use crate::update::{self, install, launcher};
 use crate::{run, spool, status};
 
 /// Where the configuration is when nothing else is said.
 const CONFIG: &str = "/etc/simpul/agent.toml";
 
+/// The exit code that asks for a start anew; systemd's unit knows it.
+const RESTART: u8 = 6;
+
 const AFTER_HELP: &str = "\
 Begin with a configuration:
   simpul-agent config print-defaults > agent.toml     every key with its meaning and default
   simpul-agent config check agent.toml                what is wrong with it, all at once
+  simpul-agent config print                           the one in force: the file's, or the hub's, and why
   simpul-agent run --config agent.toml
   simpul-agent status --config agent.toml             is it connected, what waits for the hub
   simpul-agent doctor                                 what is wrong, why, and what to do
@@ -39,7 +46,8 @@ Begin with a configuration:
   simpul-agent board update pico.img --check          is an image whole, and would the board get it
 
 Exit codes: 0 done, 1 failed, 2 the command line cannot be understood, 3 the configuration is refused,
-4 no agent runs, 5 the spool has problems. Those of doctor are in its own help.";
+4 no agent runs, 5 the spool has problems, 6 it ended to be started anew, with an update that is then on trial (or was
+taken back). Those of doctor are in its own help.";
 
 const AFTER_DOCTOR: &str = "\
 Works whether the agent runs or not, changes nothing, and ends within 30 seconds. With sudo it sees more.
@@ -63,6 +71,10 @@ enum Command {
         /// The configuration.
         #[arg(long, default_value = CONFIG)]
         config: PathBuf,
+        /// The folder of updates from afar. Left out: /var/lib/simpul/updates with the packaged configuration, else there
+        /// are none.
+        #[arg(long)]
+        updates: Option<PathBuf>,
     },
     /// Ask the running agent how it is: connection, backlog by stream, losses.
     Status {
@@ -95,7 +107,10 @@ enum Command {
         #[arg(long, default_value = CONFIG)]
         config: PathBuf,
     },
-    /// Check a configuration, or print one with every default.
+    /// Say which program this is, for the agent that is about to put it on trial.
+    #[command(hide = true)]
+    Introduce,
+    /// Check a configuration, print the one in force, or one with every default.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Look at the I/O board.
@@ -150,6 +165,18 @@ enum ConfigCommand {
         /// The configuration.
         #[arg(default_value = CONFIG)]
         file: PathBuf,
+        /// The folder of updates, as of `run`.
+        #[arg(long)]
+        updates: Option<PathBuf>,
+    },
+    /// Print the configuration that is in force: the file's, or the hub's; its first line says which, and why.
+    Print {
+        /// The configuration.
+        #[arg(default_value = CONFIG)]
+        file: PathBuf,
+        /// The folder of updates, as of `run`.
+        #[arg(long)]
+        updates: Option<PathBuf>,
     },
     /// Print every key with its meaning, default and example.
     PrintDefaults,
@@ -208,11 +235,17 @@ impl Failure {
 /// Do what the command line says.
 pub fn main(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Command::Run { config } => run_agent(&config),
+        Command::Run { config, updates } => match run_agent(&config, updates) {
+            Ok(run::End::Stopped) => Ok(()),
+            Ok(run::End::Restart) => return ExitCode::from(RESTART),
+            Err(failure) => Err(failure),
+        },
+        Command::Introduce => out(&install::introduction()),
         Command::Status { config, json } => show_status(&config, json),
         Command::Doctor { config, json, language } => doctor::run(&config, json, language),
         Command::Enrol { token_file, config } => enrol(&config, token_file),
-        Command::Config(ConfigCommand::Check { file }) => check(&file),
+        Command::Config(ConfigCommand::Check { file, updates }) => check(&file, updates),
+        Command::Config(ConfigCommand::Print { file, updates }) => print_in_force(&file, updates),
         Command::Config(ConfigCommand::PrintDefaults) => out(&print_defaults()),
         Command::Board(BoardCommand::Status { config, json }) => show_board(&config, json),
         Command::Board(BoardCommand::Monitor { port, config }) => monitor(port, &config),
@@ -247,13 +280,35 @@ fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     out(&format!("{text}\n"))
 }
 
+/// What the agent runs with.
 fn load(path: &Path) -> Result<Config, Failure> {
-    Config::load(path).map_err(|error| Failure::Config(error.to_string()))
+    load_in_force(path, None).map(|in_force| in_force.config)
 }
 
-fn check(path: &Path) -> Result<(), Failure> {
-    let config = load(path)?;
-    out(&format!("{}: good (node {})\n", path.display(), config.node))
+/// The folder of updates: only the packaged configuration has one unasked.
+fn updates_of(path: &Path, updates: Option<PathBuf>) -> Option<PathBuf> {
+    updates.or_else(|| (path == Path::new(CONFIG)).then(|| PathBuf::from(update::UPDATES)))
+}
+
+fn load_in_force(path: &Path, updates: Option<PathBuf>) -> Result<InForce, Failure> {
+    in_force::load(path, updates_of(path, updates).as_deref()).map_err(|error| Failure::Config(error.to_string()))
+}
+
+fn check(path: &Path, updates: Option<PathBuf>) -> Result<(), Failure> {
+    let config = Config::load(path).map_err(|error| Failure::Config(error.to_string()))?;
+    out(&format!("{}: good (node {})\n", path.display(), config.node))?;
+    let in_force = load_in_force(path, updates)?;
+    if in_force.origin == in_force::Origin::File && in_force.set_aside.is_none() {
+        return Ok(());
+    }
+    out(&format!("{}\n", in_force.why(path)))
+}
+
+fn print_in_force(path: &Path, updates: Option<PathBuf>) -> Result<(), Failure> {
+    let in_force = load_in_force(path, updates)?;
+    // A refused file's words take several lines.
+    let why = in_force.why(path).replace('\n', "\n# ");
+    out(&format!("# {why}\n{}", in_force.text))
 }
 
 /// Out of line: it is large, and built in two places.
@@ -262,11 +317,21 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
 }
 
-fn run_agent(path: &Path) -> Result<(), Failure> {
-    let config = load(path)?;
+fn run_agent(path: &Path, updates: Option<PathBuf>) -> Result<run::End, Failure> {
+    let updates = updates_of(path, updates);
+    // First of all: a program on trial, and its configuration, may be such that nothing else comes about.
+    let place =
+        updates.as_deref().map_or(Place::Packaged, |updates| launcher::start(updates, std::env::args_os().skip(1)));
+    let in_force = load_in_force(path, updates.clone())?;
     // A log that cannot be written (its disk is full too) must not matter: to say so on standard error would panic.
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr);
     log.log_internal_errors(false).init();
+    match &in_force.origin {
+        in_force::Origin::File if in_force.set_aside.is_none() => {}
+        in_force::Origin::Hub { .. } => tracing::info!("{}", in_force.why(path)),
+        _ => tracing::error!("{}", in_force.why(path)),
+    }
+    let start = run::Start { updates, path: path.to_owned(), in_force, place };
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
@@ -277,7 +342,7 @@ fn run_agent(path: &Path) -> Result<(), Failure> {
                 _ = interrupt.recv() => {}
             }
         };
-        run::run(config, Clock::machine(), stop).await.map_err(Failure::failed)
+        run::run(start, Clock::machine(), stop).await.map_err(Failure::failed)
     })
 }
 

@@ -22,6 +22,7 @@ use crate::sources::board::{BoardAnswer, BoardCommand};
 use crate::sources::{CameraAction, CameraCommand, told};
 use crate::spool::NewRecord;
 use crate::stamper::Stamper;
+use crate::update::Order;
 use crate::uplink::buffer::Buffer;
 use known::{Known, KnownIds};
 
@@ -40,6 +41,8 @@ pub struct Sources {
     pub board: Option<mpsc::Sender<BoardCommand>>,
     /// Who examines the node; nothing: nobody does.
     pub examiner: Option<Examiner>,
+    /// Who looks for updates; nothing: nobody does.
+    pub updates: Option<mpsc::Sender<Order>>,
 }
 
 /// Does commands.
@@ -115,6 +118,11 @@ impl<B: Buffer> CommandDesk<B> {
                 running.spawn(async move { order_board(board, id, off_ms, left).await });
                 return;
             }
+            Action::LookForUpdates {} => {
+                let updates = self.sources.updates.clone();
+                running.spawn(async move { Ended { id, kept: false, result: look_for_updates(updates, left).await } });
+                return;
+            }
             Action::Examine {} => {
                 let (examiner, buffer, stamper) =
                     (self.sources.examiner.clone(), self.buffer.clone(), self.stamper.clone());
@@ -186,6 +194,21 @@ async fn order_board(board: Option<mpsc::Sender<BoardCommand>>, id: [u8; 16], of
         Ok(Ok(BoardAnswer { kept, result })) => Ended { id, kept, result },
         Ok(Err(_)) => failed("the board's task ended"),
         Err(_) => failed("expired before the board answered"),
+    }
+}
+
+/// Have the hub asked for updates, and say what it offers.
+async fn look_for_updates(updates: Option<mpsc::Sender<Order>>, left: Duration) -> Result<String, String> {
+    if left.is_zero() {
+        return Err("expired before it could be begun".to_string());
+    }
+    let Some(updates) = updates else { return Err("nobody looks for updates here".to_string()) };
+    let (reply, answer) = oneshot::channel();
+    updates.try_send(reply).map_err(|_| "it is being looked already, or something is on trial".to_string())?;
+    match tokio::time::timeout(left, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err("the agent is about to be started anew".to_string()),
+        Err(_) => Err("expired before the hub had answered".to_string()),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod sources;
 pub mod spool;
 pub mod stamper;
 pub mod status;
+pub mod update;
 pub mod uplink;
 
 /// This program's version, as the hub shows it.

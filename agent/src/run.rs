@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::carry;
 use crate::commands::{CommandDesk, Sources};
-use crate::config::{Config, UplinkConfig};
+use crate::config::{BoardConfig, Config, UplinkConfig};
 use crate::doctor::{Examiner, Patient};
 use crate::enrolment::access::{Access, Enrolment};
 use crate::enrolment::{EnrolmentError, keeper};
@@ -33,6 +33,9 @@ use crate::sources::local_api;
 use crate::spool::{NewRecord, OpenReport, Spool, SpoolError};
 use crate::stamper::Stamper;
 use crate::status::{self, Shown};
+use crate::update::in_force::InForce;
+use crate::update::launch::Place;
+use crate::update::{self, Health, Order};
 use crate::uplink::driver::{Driver, Parts, UplinkStatus};
 use crate::uplink::tls::JudgingTime;
 
@@ -80,11 +83,34 @@ pub enum RunError {
     },
 }
 
-/// Run until `stop` resolves, then close in order, within 10 s.
+/// How it ended in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As it was told to.
+    Stopped,
+    /// To be started anew: with another program or configuration.
+    Restart,
+}
+
+/// What updates need to know of the start.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The folder of updates; nothing: there are none.
+    pub updates: Option<PathBuf>,
+    /// The file of the configuration.
+    pub path: PathBuf,
+    /// The configuration in force.
+    pub in_force: InForce,
+    /// Which program this is.
+    pub place: Place,
+}
+
+/// Run until `stop` resolves or an update wants a restart, then close in order, within 10 s.
 ///
 /// # Errors
 /// Only when there is no buffer to run with; everything else is reported and tried again.
-pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+pub async fn run(start: Start, clock: Clock, stop: impl Future<Output = ()>) -> Result<End, RunError> {
+    let config = start.in_force.config.clone();
     let directory = config.state_directory.clone();
     std::fs::create_dir_all(&directory)
         .map_err(|source| RunError::StateDirectory { directory: directory.clone(), source })?;
@@ -96,20 +122,22 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     }
     say(&spool, &stamper, started(&report)).await;
 
-    let agent =
-        Agent { time: clock::judging_time(&directory, clock.clone(), config.clock), config, clock, stamper, spool };
+    let time = clock::judging_time(&directory, clock.clone(), config.clock);
+    let agent = Agent { time, config, clock, stamper, spool, start, health: Health::default() };
     let (sources_stop, sources_stopped) = watch::channel(false);
     let (uplink_stop, uplink_stopped) = watch::channel(false);
     let (mut sources, ways, seen) = agent.sources(&sources_stopped);
-    let (mut uplink, shown) = agent.uplink(ways, seen, &uplink_stopped);
+    let (restart, mut restarted) = watch::channel(false);
+    let (mut uplink, shown) = agent.uplink(ways, seen, restart, &uplink_stopped);
     // Outside of systemd there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     tracing::info!(node = %agent.config.node, version = %crate::version(), "the agent runs");
 
-    tokio::select! {
-        () = stop => {}
-        () = watchdog(&agent.spool) => {}
-    }
+    let end = tokio::select! {
+        () = stop => End::Stopped,
+        () = wanted(&mut restarted) => End::Restart,
+        () = watchdog(&agent.spool) => End::Stopped,
+    };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!("stopping");
     sources_stop.send_replace(true);
@@ -123,7 +151,14 @@ pub async fn run(config: Config, clock: Clock, stop: impl Future<Output = ()>) -
     let Agent { spool, config, .. } = agent;
     spool.close().await.map_err(|source| RunError::Spool { directory: config.spool.directory, source })?;
     tracing::info!("stopped in order");
-    Ok(())
+    Ok(end)
+}
+
+/// Until a restart is wanted; without anybody who could want one never.
+async fn wanted(restart: &mut watch::Receiver<bool>) {
+    if restart.wait_for(|wanted| *wanted).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 /// What is shown of the sources.
@@ -138,6 +173,8 @@ struct Agent {
     stamper: Stamper,
     spool: Spool,
     time: JudgingTime,
+    start: Start,
+    health: Health,
 }
 
 impl Agent {
@@ -151,9 +188,10 @@ impl Agent {
             let (shown, looked_at) = watch::channel(CameraShown::default());
             seen.push((config.id.clone(), looked_at));
             let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
-            let stop = stop.clone();
+            let (stop, health) = (stop.clone(), self.health.clone());
             tasks.spawn(async move {
                 if let Err(error) = camera::run(config, spool, stamper, clock, commands, shown, stop).await {
+                    health.ails("a camera");
                     tracing::error!(%error, "the camera is not polled: mend its configuration and restart the agent");
                 }
             });
@@ -167,7 +205,7 @@ impl Agent {
         if let Some(config) = self.config.local_api.clone() {
             let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
             let stop = stop.clone();
-            tasks.spawn(keep("the local API", stop.clone(), move || {
+            tasks.spawn(keep("the local API", self.health.clone(), stop.clone(), move || {
                 let (config, spool, stamper) = (config.clone(), spool.clone(), stamper.clone());
                 let (clock, stop) = (clock.clone(), stop.clone());
                 async move {
@@ -187,7 +225,8 @@ impl Agent {
             stop.clone(),
         ));
         let (to_board, board) = self.board(&mut tasks, stop).unzip();
-        (tasks, Sources { cameras, board: to_board, examiner: None }, Seen { board, cameras: seen })
+        let ways = Sources { cameras, board: to_board, ..Sources::default() };
+        (tasks, ways, Seen { board, cameras: seen })
     }
 
     /// The board, if there is one: the way to it, and what is shown of it.
@@ -196,7 +235,8 @@ impl Agent {
         tasks: &mut JoinSet<()>,
         stop: &watch::Receiver<bool>,
     ) -> Option<(mpsc::Sender<BoardCommand>, watch::Receiver<BoardStatus>)> {
-        let config = self.config.board.clone()?;
+        let fetched = self.start.updates.as_deref().map(update::board_image);
+        let config = BoardConfig { fetched, ..self.config.board.clone()? };
         let (orders, commands) = mpsc::channel(BOARD_COMMANDS_MAX);
         let (status, shown) = watch::channel(BoardStatus::default());
         let parts = board::Parts {
@@ -208,9 +248,10 @@ impl Agent {
             commands,
             status,
         };
-        let stop = stop.clone();
+        let (stop, health) = (stop.clone(), self.health.clone());
         tasks.spawn(async move {
             if let Err(error) = board::run(parts, stop).await {
+                health.ails("the board");
                 tracing::error!(%error, "the board is not read: mend that and restart the agent");
             }
         });
@@ -222,12 +263,14 @@ impl Agent {
         &self,
         ways: Sources,
         seen: Seen,
+        restart: watch::Sender<bool>,
         stop: &watch::Receiver<bool>,
     ) -> (JoinSet<()>, watch::Receiver<UplinkStatus>) {
         let mut tasks = JoinSet::new();
         let (to_desk, commands) = mpsc::channel(COMMANDS_MAX);
         let (status, shown) = watch::channel(UplinkStatus::default());
         let condition = shown.clone();
+        let board = seen.board.clone();
         let shown = Shown {
             node: self.config.node.clone(),
             clock: self.clock.clone(),
@@ -238,7 +281,9 @@ impl Agent {
             stamper: self.stamper.clone(),
         };
         let patient = Patient::this(self.config.clone(), self.clock.clone());
-        let ways = Sources { examiner: Some(Examiner::new(patient, shown.clone())), ..ways };
+        let (to_updates, orders) = update::orders();
+        let updates = self.start.updates.is_some().then_some(to_updates);
+        let ways = Sources { examiner: Some(Examiner::new(patient, shown.clone())), updates, ..ways };
         let desk = CommandDesk::open(
             &self.config.state_directory,
             self.spool.clone(),
@@ -253,8 +298,17 @@ impl Agent {
         let enrolment = Enrolment::new(node.clone(), self.config.enrolment.clone(), config.clone(), self.time.clone());
         let (keeper_clock, seen, keeper_stop) = (clock.clone(), condition.clone(), stop.clone());
         tasks.spawn(keeper::run(enrolment.clone(), keeper_clock, seen, seed(), keeper_stop));
+        if let Some(updates) = self.start.updates.clone() {
+            let parts = self.updates(updates, &enrolment, condition.clone(), board, orders, restart);
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                if let Err(error) = update::run(parts, stop).await {
+                    tracing::error!(%error, "there are no updates from afar: make their folder writable");
+                }
+            });
+        }
         let driver_stop = stop.clone();
-        tasks.spawn(keep("the uplink", stop.clone(), move || {
+        tasks.spawn(keep("the uplink", self.health.clone(), stop.clone(), move || {
             let (config, to_desk, status) = (config.clone(), to_desk.clone(), status.clone());
             let (spool, stamper, clock, node) = (spool.clone(), stamper.clone(), clock.clone(), node.clone());
             let (enrolment, stop) = (enrolment.clone(), driver_stop.clone());
@@ -284,11 +338,39 @@ impl Agent {
 
         let path = status::socket_path(&self.config.state_directory);
         let status_stop = stop.clone();
-        tasks.spawn(keep("the status socket", stop.clone(), move || {
+        tasks.spawn(keep("the status socket", self.health.clone(), stop.clone(), move || {
             let (path, shown, stop) = (path.clone(), shown.clone(), status_stop.clone());
             async move { status::serve(&path, shown, stop).await }
         }));
         (tasks, condition)
+    }
+
+    /// What updates work with.
+    fn updates(
+        &self,
+        updates: PathBuf,
+        enrolment: &Enrolment,
+        uplink: watch::Receiver<UplinkStatus>,
+        board: Option<watch::Receiver<BoardStatus>>,
+        orders: mpsc::Receiver<Order>,
+        restart: watch::Sender<bool>,
+    ) -> update::Parts {
+        update::Parts {
+            updates,
+            path: self.start.path.clone(),
+            in_force: self.start.in_force.clone(),
+            place: self.start.place,
+            enrolment: enrolment.clone(),
+            spool: self.spool.clone(),
+            stamper: self.stamper.clone(),
+            clock: self.clock.clone(),
+            uplink,
+            board,
+            orders,
+            health: self.health.clone(),
+            restart,
+            seed: seed(),
+        }
     }
 
     /// Keep that this is a stop in order; if the hub is there, give it a moment to take it.
@@ -369,14 +451,17 @@ async fn say(spool: &Spool, stamper: &Stamper, body: EventBody) -> bool {
 }
 
 /// Run a part until it ends in order or `stop` becomes true; when it fails, report it and try again.
-async fn keep<F, T, E>(what: &'static str, mut stop: watch::Receiver<bool>, mut start: F)
+async fn keep<F, T, E>(what: &'static str, health: Health, mut stop: watch::Receiver<bool>, mut start: F)
 where
     F: FnMut() -> T,
     T: Future<Output = Result<(), E>>,
     E: Display,
 {
     loop {
+        // While it runs it works: a start that fails does so at once.
+        health.works(what);
         let Err(error) = start().await else { return };
+        health.ails(what);
         tracing::error!(%error, "{what} does not run; trying again in {} s", RETRY.as_secs());
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,

@@ -273,6 +273,7 @@ mod tests {
             events_lost: 0,
             refused: Some("the service buffer is full".to_string()),
             update: Some("0.2.0 is sent, 45 %".to_string()),
+            update_refused: false,
         };
         let text = board(&serde_json::to_value(&status).unwrap());
         for part in [

@@ -57,6 +57,7 @@ fn desk(directory: &Path) -> Desk {
         cameras: HashMap::from([("gate".parse().unwrap(), to_camera)]),
         board: Some(to_board),
         examiner: None,
+        updates: None,
     };
     let notebook = Notebook::default();
     let stamper = Stamper::new(1, clock.clone());

@@ -42,6 +42,7 @@ pub(super) fn board(
         desks,
         settings,
         firmware: firmware?,
+        fetched: None,
         simulated: simulated?,
         state_directory,
     }))

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::read::{ConfigError, Reader, Section};
 use super::{
     CameraAddress, CameraConfig, ClockTrust, Config, EnrolmentConfig, HostConfig, LocalApiConfig, Mask, SpoolConfig,
-    UplinkConfig, board, schema, secret, values,
+    UplinkConfig, board, schema, secret, update, values,
 };
 
 const KIB: u64 = 1 << 10;
@@ -59,6 +59,7 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
     let local_api = local_api(&section(reader, file, &schema::LOCAL_API), folder, sources);
     let host = host(&section(reader, file, &schema::HOST));
     let board = board::board(reader, &section(reader, file, &schema::BOARD), folder, sources);
+    let update = update::update(&section(reader, file, &schema::UPDATE));
     Some(Config {
         node: node?,
         clock: clock?,
@@ -70,6 +71,7 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
         local_api: local_api?,
         host: host?,
         board: board?,
+        update: update?,
     })
 }
 

@@ -19,6 +19,7 @@ mod build;
 mod read;
 mod schema;
 mod secret;
+mod update;
 mod values;
 
 pub use read::{ConfigError, Problem};
@@ -51,6 +52,8 @@ pub struct Config {
     pub host: Option<HostConfig>,
     /// The I/O board; `None`: there is none.
     pub board: Option<BoardConfig>,
+    /// Updates from afar.
+    pub update: UpdateConfig,
 }
 
 /// When the machine's wall clock is believed.
@@ -190,6 +193,21 @@ pub struct LocalApiConfig {
     pub state_directory: PathBuf,
 }
 
+/// Updates from afar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateConfig {
+    /// Public keys (Ed25519) of which one must have signed a program; none: programs are not taken.
+    pub keys: Vec<[u8; 32]>,
+    /// Times of day at which nothing is restarted, in minutes from midnight; a pair may go over midnight.
+    pub not_between: Vec<(u16, u16)>,
+    /// The node's zone, in minutes east of UTC.
+    pub zone_minutes: u16,
+    /// How often the hub is asked. Default 1 h.
+    pub look_every: Duration,
+    /// So long something new may run without having proved itself. Default 15 min.
+    pub trial: Duration,
+}
+
 /// The machine itself.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
@@ -208,6 +226,8 @@ pub struct BoardConfig {
     pub settings: Settings,
     /// Image that the board is updated with; nothing: it is not.
     pub firmware: Option<PathBuf>,
+    /// Where an image from the hub is, if one came: used if `firmware` names none. Not a key: the agent says it.
+    pub fetched: Option<PathBuf>,
     /// Marks records as made by a simulator.
     pub simulated: bool,
     /// Where totals and what was heard last are kept over a restart.
@@ -253,17 +273,28 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, each with line, key, value and what is allowed; secrets are never printed.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::parse(&Config::read(path)?, Config::folder(path)).map_err(|error| error.of_file(path))
+    }
+
+    /// A file's text, as it is.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no configuration by its size.
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
         let unreadable = |what: String| ConfigError::unreadable(path, what);
         let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
         if size > FILE_BYTES_MAX {
             return Err(unreadable(format!("{size} bytes, at most {FILE_BYTES_MAX}: this is no configuration")));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let folder = match path.parent() {
+        std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// What relative paths in a file are relative to.
+    pub fn folder(path: &Path) -> &Path {
+        match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
-        };
-        Config::parse(&text, folder).map_err(|error| error.of_file(path))
+        }
     }
 
     /// Validate a configuration's text; relative paths are relative to `folder`.

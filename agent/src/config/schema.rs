@@ -306,7 +306,38 @@ pub(super) static DESK: Table = Table {
     ],
 };
 
-pub(super) static TABLES: [&Table; 9] = [&TOP, &SPOOL, &UPLINK, &ENROLMENT, &CAMERA, &LOCAL_API, &HOST, &BOARD, &DESK];
+pub(super) static UPDATE: Table = Table {
+    name: "update",
+    many: false,
+    optional: false,
+    doc: "Updates from the hub, of an enrolled node: programs (signed), and this configuration. What is new runs on trial;\n\
+          what does not reach the hub goes back by itself. This file wins over the hub's as soon as somebody edits it.",
+    keys: &[
+        optional(
+            "keys",
+            "[\"4cb5abf6ad79fbf5abbccafcc269d85cd2651ed4b885b5869f241aedf0a5ba29\"]",
+            "Public keys (Ed25519, hexadecimal or base64) of which one must have signed a program; at most 4.\n\
+             Left out: programs are not taken from afar.",
+        ),
+        key(
+            "not_between",
+            "[]",
+            "[\"07:30-12:00\"]",
+            "Times of day at which nothing is restarted: people queue. It does not wait for longer than a day.",
+        ),
+        key("zone", "\"WIB\"", "\"WITA\"", "The zone of these times: WIB, WITA or WIT."),
+        key("look_every", "\"1 h\"", "\"15 min\"", "How often the hub is asked; it also says so itself; 1 s to 1 d."),
+        key(
+            "trial",
+            "\"15 min\"",
+            "\"30 min\"",
+            "So long something new may run without the hub's acknowledgement before it goes back; 5 s to 1 h.",
+        ),
+    ],
+};
+
+pub(super) static TABLES: [&Table; 10] =
+    [&TOP, &SPOOL, &UPLINK, &ENROLMENT, &CAMERA, &LOCAL_API, &HOST, &BOARD, &DESK, &UPDATE];
 
 impl Table {
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {

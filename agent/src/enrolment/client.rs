@@ -17,6 +17,7 @@ use simpul_wire::enrolment::{
     ANSWER_BYTES_MAX, Address, ENROL_PATH, EnrolRequest, EnrolmentToken, Identity, RENEW_PATH, Refusal, RenewRequest,
     TRUST_PATH, Trust,
 };
+use simpul_wire::update::{OFFERS_PATH, Offers};
 
 use super::EnrolmentError;
 use super::store::Kept;
@@ -27,6 +28,9 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// For all of a request: 20 kB at 2 kbit/s take longer, and then the next attempt comes.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Of a download: the next byte comes within so long, or it goes on another time.
+const READ_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Ask for the first certificate.
 ///
@@ -64,6 +68,41 @@ pub async fn trust(kept: &Kept, time: &JudgingTime) -> Result<Trust, EnrolmentEr
     Ok(Trust::from_slice(&ask(&known(kept, time)?, addresses(kept), TRUST_PATH, None).await?)?)
 }
 
+/// Ask what this node should run.
+///
+/// # Errors
+/// No hub answered, or it refused.
+pub async fn offers(kept: &Kept, time: &JudgingTime) -> Result<Offers, EnrolmentError> {
+    Ok(Offers::from_slice(&ask(&known(kept, time)?, addresses(kept), OFFERS_PATH, None).await?)?)
+}
+
+/// Begin a download from a byte on: the first hub that answers anything.
+///
+/// # Errors
+/// None did.
+pub async fn content(
+    kept: &Kept,
+    time: &JudgingTime,
+    path: &str,
+    from: u64,
+) -> Result<reqwest::Response, EnrolmentError> {
+    let config = assemble(kept.authorities(), Some(hub_name()?), kept.chain_and_key(), time.clone())?;
+    let client = builder(Arc::unwrap_or_clone(config)).read_timeout(READ_TIME_MAX).build();
+    let client = client.map_err(|error| EnrolmentError::Key(words(&error)))?;
+    let mut last = EnrolmentError::NoAnswer("it told no address for this; enrol the node anew".into());
+    for address in addresses(kept) {
+        let mut request = client.get(format!("https://{}{path}", address.as_str()));
+        if from > 0 {
+            request = request.header("range", format!("bytes={from}-"));
+        }
+        match request.send().await {
+            Ok(response) => return Ok(response),
+            Err(error) => last = EnrolmentError::NoAnswer(format!("{}: {}", address.as_str(), words(&error))),
+        }
+    }
+    Err(last)
+}
+
 fn addresses(kept: &Kept) -> &[Address] {
     &kept.identity.trust.addresses
 }
@@ -80,14 +119,15 @@ fn known(kept: &Kept, time: &JudgingTime) -> Result<Client, EnrolmentError> {
 }
 
 fn client(tls: ClientConfig) -> Result<Client, EnrolmentError> {
+    builder(tls).timeout(REQUEST_TIME_MAX).build().map_err(|error| EnrolmentError::Key(words(&error)))
+}
+
+fn builder(tls: ClientConfig) -> reqwest::ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIME_MAX)
-        .timeout(REQUEST_TIME_MAX)
-        .build()
-        .map_err(|error| EnrolmentError::Key(words(&error)))
 }
 
 /// The answer of the first address that gives one. A refusal is an answer, unless it may pass.
@@ -137,7 +177,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Vec<u8>, EnrolmentEr
 }
 
 /// An error with its causes: reqwest's own text says nothing of TLS.
-fn words(error: &reqwest::Error) -> String {
+pub(crate) fn words(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -78,6 +78,13 @@ use self::writer::Command;
 pub use backlog::Backlog;
 pub use inspect::{DatabaseReport, EpochReport, Exported, Report, RowReport, export, inspect, verify};
 
+/// The format of what is written into the spool's folder. A program reads this one and those before it.
+///
+/// It is raised in two releases: one that reads the new format and writes the old one, then one that writes it. A program
+/// on trial, and the one that follows it when it goes back, then read all that the other wrote; an update that would
+/// leave that out is refused (`update::install`).
+pub const FORMAT: u16 = 1;
+
 /// A record to append.
 #[derive(Debug, Clone)]
 pub enum NewRecord {

@@ -75,6 +75,7 @@ pub fn image(length: usize) -> (ImageMeta, Vec<u8>) {
 
 pub struct District {
     directory: tempfile::TempDir,
+    authority: Authority,
     port: u16,
     broker: Option<Process>,
     hub: Hub,
@@ -98,7 +99,7 @@ impl District {
         );
         std::fs::write(path.join("mosquitto.conf"), config).unwrap();
         let hub = Hub::new();
-        let mut district = District { directory, port, broker: None, hub };
+        let mut district = District { directory, authority, port, broker: None, hub };
         district.restart_broker().await;
         let client = tls(district.directory.path(), "hub");
         district.hub.run(port, client);
@@ -120,6 +121,14 @@ impl District {
 
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     pub fn hub(&self) -> Hub {
@@ -305,6 +314,7 @@ struct Inner {
     parts: BTreeMap<u64, (Vec<u8>, RangeSet)>,
     images: Vec<Vec<u8>>,
     states: Vec<AgentState>,
+    events: Vec<EventBody>,
     refuse: Option<(Stream, u64, RejectReason)>,
     lose_next: bool,
     lost: u64,
@@ -325,6 +335,7 @@ impl Hub {
             parts: BTreeMap::new(),
             images: Vec::new(),
             states: Vec::new(),
+            events: Vec::new(),
             refuse: None,
             lose_next: false,
             lost: 0,
@@ -405,8 +416,13 @@ impl Hub {
         }
         match batch.decode().unwrap() {
             Body::Image(part) => inner.take_part(range.first(), part, &mut ack)?,
-            _ => {
-                inner.have[at(stream)].insert(range);
+            body => {
+                let news = inner.have[at(stream)].insert(range);
+                if let Body::Event(records) = body
+                    && !news.is_empty()
+                {
+                    inner.events.extend(records.into_iter().map(|record| record.body));
+                }
                 ack.have.insert(range);
             }
         }
@@ -427,6 +443,10 @@ impl Hub {
 
     pub fn states(&self) -> Vec<AgentState> {
         self.0.lock().unwrap().states.clone()
+    }
+
+    pub fn events(&self) -> Vec<EventBody> {
+        self.0.lock().unwrap().events.clone()
     }
 
     pub fn generation(&self) -> Generation {

@@ -4,6 +4,7 @@ use simpul_wire::doctor::Verdict;
 use simpul_wire::event::{
     BoardCondition, BoardReset, CameraCondition, EventBody, LossReason, PowerCondition, SpoolCondition,
 };
+use simpul_wire::update::Step;
 
 /// An event in words.
 #[derive(Debug, PartialEq, Eq)]
@@ -131,6 +132,14 @@ pub fn describe(body: &EventBody) -> Said {
             };
             // Someone asked for it and looks at it: no news for the wall.
             Said { notable: false, ..said("examination", severity, format!("verdict={verdict}")) }
+        }
+        EventBody::Update { part, to, from, step, detail, .. } => {
+            let severity = match step {
+                Step::RolledBack | Step::Refused => WARNING,
+                _ => INFO,
+            };
+            let fields = format!("part={} from={from} to={to} step={}", part.name(), step.name());
+            said("update", severity, with_detail(fields, detail.as_str()))
         }
     }
 }

@@ -54,6 +54,10 @@ pub enum Action {
     #[n(4)]
     #[cbor(map)]
     Examine {},
+    /// Ask the hub for updates now ([`crate::update::OFFERS_PATH`]).
+    #[n(5)]
+    #[cbor(map)]
+    LookForUpdates {},
 }
 
 impl Command {

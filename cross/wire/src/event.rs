@@ -4,6 +4,7 @@ use minicbor::{Decode, Encode};
 
 use crate::doctor::{SealedReport, Verdict};
 use crate::units::numbered;
+use crate::update::{Part, Step};
 use crate::{Epoch, Label, Missing, SeqRange, Stamp, Stream, Text};
 
 /// One record of the `event` stream.
@@ -192,6 +193,30 @@ pub enum EventBody {
         /// The findings.
         #[n(1)]
         report: SealedReport,
+    },
+    /// An update came one step further.
+    #[n(16)]
+    #[cbor(map)]
+    Update {
+        /// The rollout that the hub offered it in.
+        #[n(0)]
+        #[cbor(with = "minicbor::bytes")]
+        rollout: [u8; 16],
+        /// What it replaces.
+        #[n(1)]
+        part: Part,
+        /// Version of a program as `1.2.3`, revision of a configuration.
+        #[n(2)]
+        to: Label,
+        /// What it replaces, in the same form; empty if that is not known.
+        #[n(3)]
+        from: Label,
+        /// How far it is.
+        #[n(4)]
+        step: Step,
+        /// Why, for people.
+        #[n(5)]
+        detail: Text,
     },
 }
 

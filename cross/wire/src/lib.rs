@@ -11,7 +11,8 @@
 //! | hub -> agent | `simpul/v1/<node>/ack` (never retained) | [`ack::Downlink`] |
 //! | hub -> agent | `simpul/v1/<node>/cmd` (live sessions only) | [`command::Command`] |
 //!
-//! How a node gets its certificate (over HTTPS, before there is any MQTT) is [`enrolment`].
+//! How a node gets its certificate (over HTTPS, before there is any MQTT) is [`enrolment`]; how it gets a new program or
+//! configuration is [`update`].
 //!
 //! The I/O board's link to its agent is [`board`]; it needs no heap and is all that firmware takes of this crate.
 //!
@@ -69,6 +70,8 @@ pub mod state;
 pub mod stream;
 #[cfg(feature = "alloc")]
 pub mod topic;
+#[cfg(feature = "alloc")]
+pub mod update;
 
 #[cfg(feature = "alloc")]
 pub use error::WireError;

@@ -21,6 +21,7 @@ use simpul_wire::reading::{Point, ReadingBlock, Series, Value};
 use simpul_wire::service::{Origin, ServiceBody, ServiceRecord};
 use simpul_wire::state::{AgentState, StreamState};
 use simpul_wire::topic::Topic;
+use simpul_wire::update::{ConfigurationOffer, Manifest, Offers, Part, ProgramOffer, SignedManifest, Step, Version};
 use simpul_wire::*;
 
 const ALLOCATED_BYTES_MAX: usize = 1024 * 1024;
@@ -74,6 +75,8 @@ fn decode_all(payload: &[u8]) {
     let _ = Identity::from_slice(payload);
     let _ = Trust::from_slice(payload);
     let _ = Refusal::from_slice(payload);
+    let _ = Manifest::from_slice(payload);
+    let _ = Offers::from_slice(payload);
     if let Ok(text) = std::str::from_utf8(payload) {
         let _ = Topic::parse(text);
         let _ = text.parse::<EnrolmentToken>();
@@ -166,7 +169,42 @@ fn seeds() -> Vec<Vec<u8>> {
         generation: None,
         streams: vec![stream],
     };
+    let version = Version { major: 0, minor: 2, patch: 1 };
+    let manifest = Manifest {
+        part: Part::Agent,
+        version,
+        platform: "aarch64-linux".parse().unwrap(),
+        content_bytes: 2_500_000,
+        content_sha256: [1; 32],
+        installed_bytes: 5_900_000,
+        installed_sha256: [2; 32],
+        floor: version,
+        downgrade: true,
+    };
+    let signed = SignedManifest { manifest: manifest.to_vec().into(), key_id: [1; 8], signature: [2; 64] };
+    let offers = Offers {
+        agent: Some(ProgramOffer { rollout: [1; 16], signed: signed.clone() }),
+        board: Some(ProgramOffer { rollout: [2; 16], signed }),
+        configuration: Some(ConfigurationOffer {
+            rollout: [3; 16],
+            revision: 7,
+            content_bytes: 900,
+            content_sha256: [3; 32],
+        }),
+    };
+    let update = EventBody::Update {
+        rollout: [1; 16],
+        part: Part::Board,
+        to: "0.2.1".parse().unwrap(),
+        from: Label::default(),
+        step: Step::Trial,
+        detail: "on trial".parse().unwrap(),
+    };
+    let update = to_vec(&EventRecord { stamp: STAMP, body: update });
     vec![
+        manifest.to_vec(),
+        offers.to_vec(),
+        seal(&node(), EPOCH, Stream::Event, range(2), &[update.clone(), update]),
         seal(&node(), EPOCH, Stream::Service, range(40), &vec![service; 40]),
         seal(&node(), EPOCH, Stream::Event, range(3), &[event.clone(), event, examination]),
         seal(&node(), EPOCH, Stream::Reading, range(120), &[block().to_vec()]),

@@ -13,6 +13,7 @@ use simpul_wire::image::{ImageMeta, ImagePart};
 use simpul_wire::reading::{Point, ReadingBlock, Series, Value};
 use simpul_wire::service::{Origin, ServiceBody, ServiceRecord, VisitOutcome};
 use simpul_wire::state::{AgentState, StreamState};
+use simpul_wire::update::*;
 use simpul_wire::*;
 
 const EPOCH: Epoch = Epoch::from_bytes([0xe0; 16]);
@@ -267,6 +268,116 @@ fn commands() {
         "a30050060606060606060606060606060606060119ea60028203a100191388",
     );
     check(command(Action::Examine {}), "a30050060606060606060606060606060606060119ea60028204a0");
+    check(command(Action::LookForUpdates {}), "a30050060606060606060606060606060606060119ea60028205a0");
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        part: Part::Agent,
+        version: Version { major: 0, minor: 2, patch: 300 },
+        platform: text("aarch64-linux"),
+        content_bytes: 2_500_000,
+        content_sha256: [0xc5; 32],
+        installed_bytes: 5_900_000,
+        installed_sha256: [0x15; 32],
+        floor: Version { major: 0, minor: 1, patch: 9 },
+        downgrade: false,
+    }
+}
+
+#[test]
+fn a_manifest_and_what_is_signed_of_it() {
+    let bytes = manifest().to_vec();
+    check(
+        bytes.clone(),
+        "a900010183000219012c026d616172636836342d6c696e7578031a002625a0045820c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5051a005a06e00658201515151515151515151515151515151515151515151515151515151515151515078300010908f4",
+    );
+    assert_eq!(Manifest::from_slice(&bytes).unwrap(), manifest());
+    assert_eq!(SIGNED_PREFIX, b"simpul update 1\0");
+    let mut down = manifest();
+    (down.part, down.platform, down.downgrade) = (Part::Board, text("rp2040"), true);
+    check(
+        down.to_vec(),
+        "a900020183000219012c0266727032303430031a002625a0045820c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5051a005a06e00658201515151515151515151515151515151515151515151515151515151515151515078300010908f5",
+    );
+    // A signer of before the field: no downgrade.
+    let short = [&[0xa8], &bytes[1..bytes.len() - 2]].concat();
+    assert_eq!(Manifest::from_slice(&short).unwrap(), manifest());
+}
+
+#[test]
+fn offers() {
+    check(Offers::default().to_vec(), "a0");
+    let signed = SignedManifest { manifest: vec![0xa0].into(), key_id: [0x1d; 8], signature: [0x51; 64] };
+    let all = Offers {
+        agent: Some(ProgramOffer { rollout: [1; 16], signed: signed.clone() }),
+        board: Some(ProgramOffer { rollout: [2; 16], signed }),
+        configuration: Some(ConfigurationOffer {
+            rollout: [3; 16],
+            revision: 7,
+            content_bytes: 900,
+            content_sha256: [0xc0; 32],
+        }),
+    };
+    check(
+        all.to_vec(),
+        "a300a200500101010101010101010101010101010101a30041a001481d1d1d1d1d1d1d1d0258405151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515101a200500202020202020202020202020202020201a30041a001481d1d1d1d1d1d1d1d0258405151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515151515102a4005003030303030303030303030303030303010702190384035820c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0",
+    );
+    assert_eq!(Offers::from_slice(&all.to_vec()).unwrap(), all);
+}
+
+#[test]
+fn the_steps_of_an_update() {
+    let body = EventBody::Update {
+        rollout: [1; 16],
+        part: Part::Configuration,
+        to: text("8"),
+        from: text("7"),
+        step: Step::RolledBack,
+        detail: text("no hub"),
+    };
+    check(
+        event(body),
+        "a200830319ee481b000001a1ee565e00018210a60050010101010101010101010101010101010103026138036137040505666e6f20687562",
+    );
+    for (number, step) in [
+        (1, Step::Fetched),
+        (2, Step::Waiting),
+        (3, Step::Trial),
+        (4, Step::Confirmed),
+        (5, Step::RolledBack),
+        (6, Step::Refused),
+        (7, Step::FetchFailed),
+    ] {
+        assert_eq!(to_vec(&step), [number]);
+    }
+    for (number, part) in [(1, Part::Agent), (2, Part::Board), (3, Part::Configuration)] {
+        assert_eq!(to_vec(&part), [number]);
+    }
+}
+
+#[test]
+fn a_manifest_beyond_its_limits_is_refused() {
+    let refused = |manifest: Manifest| Manifest::from_slice(&manifest.to_vec()).unwrap_err().to_string();
+    let program = PROGRAM_BYTES_MAX;
+    let text = refused(Manifest { content_bytes: program + 1, ..manifest() });
+    assert_eq!(text, "program is too large: 16777217, limit 16777216");
+    let text = refused(Manifest { installed_bytes: u32::MAX, ..manifest() });
+    assert_eq!(text, "program is too large: 4294967295, limit 16777216");
+    let text = refused(Manifest { part: Part::Configuration, ..manifest() });
+    assert_eq!(text, "invalid: a configuration has no manifest");
+    assert!(Manifest::from_slice(&Manifest { content_bytes: program, ..manifest() }.to_vec()).is_ok());
+    assert!(Offers::from_slice(&[0; OFFERS_BYTES_MAX + 1]).unwrap_err().to_string().contains("offers"));
+}
+
+#[test]
+fn versions_are_three_numbers_and_compared_as_numbers() {
+    let version = |text: &str| text.parse::<Version>();
+    assert!(version("0.10.0").unwrap() > version("0.9.65535").unwrap());
+    assert_eq!(version("1.2.3").unwrap().to_string(), "1.2.3");
+    for bad in ["", "1.2", "1.2.3.4", "1.2.x", "1.2.-3", "1.2.65536", "1.2.3-rc1", " 1.2.3"] {
+        assert!(version(bad).is_err(), "{bad}");
+    }
 }
 
 #[test]

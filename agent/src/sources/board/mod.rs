@@ -135,6 +135,7 @@ pub async fn run<S: Sink>(parts: Parts<S>, mut shutdown: watch::Receiver<bool>) 
         clock,
         status,
         firmware: config.firmware,
+        fetched: config.fetched,
         looking: None,
         look_at: Moment::ZERO,
         seen: None,
@@ -190,8 +191,9 @@ struct Task<S> {
     stamper: Stamper,
     clock: Clock,
     status: watch::Sender<BoardStatus>,
-    /// The file that the board is updated with.
+    /// The file that the board is updated with; else the one that came from the hub, while there is one.
     firmware: Option<PathBuf>,
+    fetched: Option<PathBuf>,
     looking: Option<Work<Option<Looked>>>,
     look_at: Moment,
     seen: Seen,
@@ -245,15 +247,15 @@ impl<S: Sink> Task<S> {
             let keeper = self.keeper.clone();
             self.storing = Some(Box::pin(async move { keeper.readings(block).await }));
         }
-        if let Some(path) = &self.firmware
-            && self.looking.is_none()
-            && self.clock.now() >= self.look_at
-        {
-            let (path, seen) = (path.clone(), self.seen);
+        if self.looking.is_none() && self.clock.now() >= self.look_at {
             self.look_at = self.clock.now() + LOOK_EVERY;
-            self.looking = Some(Box::pin(async move {
-                tokio::task::spawn_blocking(move || look(&path, seen)).await.unwrap_or_default()
-            }));
+            let fetched = || self.fetched.clone().filter(|path| path.exists());
+            let seen = self.seen;
+            self.looking = self.firmware.clone().or_else(fetched).map(|path| -> Work<_> {
+                Box::pin(
+                    async move { tokio::task::spawn_blocking(move || look(&path, seen)).await.unwrap_or_default() },
+                )
+            });
         }
     }
 

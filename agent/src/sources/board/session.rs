@@ -228,6 +228,7 @@ impl Session {
             heard_ms: self.ever_heard.then(|| now_ms.saturating_sub(self.heard_at_ms)),
             refused: self.refused.as_ref().map(|(_, why)| why.clone()),
             update: self.update.status(now_ms, updatable(&self.board, &self.known)),
+            update_refused: self.update.is_refused(updatable(&self.board, &self.known)),
             ..self.status.clone()
         }
     }

@@ -1,6 +1,9 @@
 //! What the agent shows of its board on site.
 
 use serde::Serialize;
+use simpul_wire::board::ImageState;
+
+use super::describe;
 
 /// The board, for `simpul-agent status` and `simpul-agent board status`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -27,6 +30,8 @@ pub struct BoardStatus {
     pub refused: Option<String>,
     /// How the configured firmware stands; nothing: none is configured.
     pub update: Option<String>,
+    /// This board will never take it: other hardware, no loader, no journal.
+    pub update_refused: bool,
 }
 
 /// Who the board is.
@@ -52,6 +57,13 @@ pub struct BoardLine {
     pub events_dropped: u32,
     /// Frames from the agent that it could not read, since its start.
     pub frames_refused: u32,
+}
+
+impl BoardLine {
+    /// The running image is not on trial any more.
+    pub fn is_settled(&self) -> bool {
+        [ImageState::Confirmed, ImageState::Reverted].iter().any(|state| self.image == describe::image(*state))
+    }
 }
 
 /// A measurement.

@@ -183,6 +183,12 @@ impl Updater {
         Some(format!("{} {what}", version_text(image.begin.version)))
     }
 
+    /// Whether this board will never take the image.
+    pub(super) fn is_refused(&self, board: Option<(&Hello, Option<Tried>)>) -> bool {
+        let (Some(Ok(image)), Some((hello, tried))) = (&self.image, board) else { return false };
+        matches!(rest(image, hello, tried), Some(Rest::OtherHardware | Rest::NoLoader | Rest::NoJournal))
+    }
+
     /// The board said who it is.
     pub fn hello(&mut self, now_ms: u64, hello: &Hello, tried: Option<Tried>) -> Vec<Effect> {
         let mut effects = Vec::new();
