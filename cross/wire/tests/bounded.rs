@@ -165,6 +165,7 @@ fn seeds() -> Vec<Vec<u8>> {
         interval_s: 30,
         generation: None,
         streams: vec![stream],
+        platform: None,
     };
     vec![
         seal(&node(), EPOCH, Stream::Service, range(40), &vec![service; 40]),
