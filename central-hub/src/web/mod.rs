@@ -46,6 +46,7 @@ pub use openapi::openapi;
 pub use server::{HttpsError, https, serve, serve_console};
 
 use crate::store::Store;
+use crate::updates::ledger::Ledger;
 use crate::view::View;
 use counters::Counters;
 use demo::Fibre;
@@ -64,6 +65,7 @@ pub struct Web {
     tokens: Tokens,
     https: bool,
     fibre: Option<Fibre>,
+    updates: Option<Arc<Ledger>>,
     feed: Feed,
     counters: Arc<Counters>,
     /// Held while a backup is being made: one at a time.
@@ -72,14 +74,15 @@ pub struct Web {
 }
 
 impl Web {
-    /// The web part: `https` for the cookie, `fibre_control` in the demo only; `stop` ends live streams.
+    /// The web part: `https` for the cookie, `fibre_control` in the demo only, `updates` on a hub that rolls updates out;
+    /// `stop` ends live streams.
     pub fn new(
         view: Arc<View>,
         store: Arc<dyn Store>,
         commands: Arc<dyn Commands>,
         tokens: Tokens,
         https: bool,
-        fibre_control: Option<std::net::SocketAddr>,
+        (fibre_control, updates): (Option<std::net::SocketAddr>, Option<Arc<Ledger>>),
         stop: watch::Receiver<bool>,
     ) -> Arc<Web> {
         Arc::new(Web {
@@ -89,6 +92,7 @@ impl Web {
             tokens,
             https,
             fibre: fibre_control.map(Fibre::new),
+            updates,
             feed: Feed::default(),
             counters: Arc::default(),
             backup: Mutex::new(()),
