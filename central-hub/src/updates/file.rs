@@ -214,10 +214,23 @@ mod tests {
     #[test]
     fn the_files_bytes_are_these_and_what_it_holds_comes_back() {
         let key = SigningKey::of_seed(7);
-        let bytes = sign(&key, &claim(), &program()).unwrap();
+        // A board's file: an agent's bytes are another zstd's with the next version of that.
+        let image = [b"SIMPULFW\x01\x00\x02\x03\x04\0\0\0\0\0\0\0".as_slice(), b"code"].concat();
+        let of_board = Claim {
+            part: Part::Board,
+            version: "0.2.3".parse().unwrap(),
+            platform: "rp2040".parse().unwrap(),
+            floor: "0.2.0".parse().unwrap(),
+            downgrade: true,
+        };
+        let bytes = sign(&key, &of_board, &image).unwrap();
         let signed = usize::from(bytes[12]);
-        // The manifest's and the signature's bytes: fleets of agents read them for years.
-        assert_eq!(hex::encode(&bytes[..16 + signed]), GOLDEN);
+        assert_eq!(hex::encode(&bytes), GOLDEN);
+        assert_eq!(open(&bytes, &[key.public()]).unwrap().content, image);
+        let bytes = sign(&key, &claim(), &program()).unwrap();
+        let signed_agent = usize::from(bytes[12]);
+        assert_eq!(signed_agent, signed + 7, "a longer platform, no downgrade");
+        let signed = signed_agent;
         let update = open(&bytes, &[SigningKey::of_seed(1).public(), key.public()]).unwrap();
         assert_eq!(update.manifest.version.to_string(), "0.2.0");
         assert_eq!(update.content, bytes[16 + signed..]);

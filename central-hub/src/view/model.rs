@@ -5,6 +5,7 @@
 mod board;
 mod examination;
 mod hub;
+mod rollout;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,7 +15,8 @@ pub use board::{
     OpticalState, OutageView, PowerView, StuckButtonView, TamperView,
 };
 pub use examination::{ExaminationView, FindingView, NodeExaminationView, ParameterView};
-pub use hub::{PausedRolloutView, BackupView, HubView, RestoredView, UsageView};
+pub use hub::{BackupView, HubView, PausedRolloutView, RestoredView, UsageView};
+pub use rollout::{RolloutCountsView, RolloutDetailView, RolloutNodeView, RolloutView};
 
 /// Everything that the first page shows, as of one moment.
 #[derive(Debug, Clone, Serialize, ToSchema)]

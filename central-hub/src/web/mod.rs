@@ -21,6 +21,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod query;
+mod rollouts;
 mod server;
 mod session;
 mod stall;
@@ -124,6 +125,10 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
         ("/api/v1/aside", get(api::aside)),
         ("/api/v1/usage", get(api::usage)),
         ("/api/v1/live", get(live::live)),
+        ("/api/v1/rollouts", get(rollouts::rollouts)),
+        ("/api/v1/rollouts/{id}", get(rollouts::rollout)),
+        ("/api/v1/rollouts/{id}/pause", post(rollouts::pause)),
+        ("/api/v1/rollouts/{id}/resume", post(rollouts::resume)),
         ("/api/v1/backup", post(backup::backup)),
         ("/api/v1/session", get(session::session).post(session::sign_in).delete(session::sign_out)),
         ("/api/v1/demo/board", post(demo::board)),
