@@ -165,7 +165,7 @@ fn a_node_that_is_away_holds_nobody_up_for_ever() {
     confirm(&mut rollout, PATIENCE_MS, &[node(1)]);
     let now_ms = PATIENCE_MS + HOUR_MS;
     rollout.on(now_ms, Event::Look(&fleet));
-    assert_eq!(told(&rollout.on(now_ms, Event::Look(&fleet))), [node(0), node(2), node(3)], "its turn comes again");
+    assert_eq!(told(&rollout.on(now_ms, Event::Look(&fleet))), [node(2), node(3), node(0)], "its turn comes again");
     confirm(&mut rollout, now_ms, &[node(2), node(3)]);
     rollout.on(now_ms + LAST_RING_MS - 1, Event::Look(&fleet));
     assert_eq!(rollout.state, State::Running);
