@@ -5,6 +5,7 @@ mod carry;
 mod identity;
 mod status;
 mod token;
+mod updates;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +56,11 @@ Nodes:
   simpul-hub nodes import villages.csv           the list of villages
   simpul-hub nodes add 35.12.07.2003             one more node there
   simpul-hub nodes token 35.12.07.2003-01        what the technician carries to it
+Updates (the key stays off the hub; docs/updates.md):
+  simpul-hub updates key generate /media/stick   the key that signs; prints its public half, for updates.keys
+  simpul-hub updates sign --key ... > X.update   there, where the key is
+  simpul-hub updates add X.update                on the hub
+  simpul-hub updates start 0.2.0 --nodes all     one node, then ten, then all
 Every day:
   simpul-hub status                              how the running hub is
   simpul-hub backup /mnt/backup/simpul           while it runs, or while it is stopped
@@ -103,6 +109,9 @@ enum Command {
     /// The district's nodes: register, enrol, revoke
     #[command(subcommand)]
     Nodes(identity::NodesCommand),
+    /// Remote updates: sign programs, roll them and configurations out to nodes
+    #[command(subcommand)]
+    Updates(updates::UpdatesCommand),
     /// Named tokens for everybody who is not on this machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -163,7 +172,8 @@ enum TokenCommand {
 /// What the operator is to read.
 pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
     let clock = Clock::machine();
-    match cli.command {
+    let mut command = cli.command;
+    match command {
         Some(Command::Config(ConfigCommand::PrintDefaults)) => {
             print!("{}", print_defaults());
             return Ok(ExitCode::SUCCESS);
@@ -172,11 +182,15 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
             println!("{}", openapi().to_pretty_json()?);
             return Ok(ExitCode::SUCCESS);
         }
+        Some(Command::Updates(asked)) => match updates::without_hub(asked)? {
+            Some(asked) => command = Some(Command::Updates(asked)),
+            None => return Ok(ExitCode::SUCCESS),
+        },
         _ => {}
     }
     let overrides = Overrides { data_directory: cli.data, mqtt: cli.mqtt };
     let config = Config::load(cli.config.as_deref(), &overrides)?;
-    match cli.command {
+    match command {
         None | Some(Command::Run) => {
             log_to_stderr(cli.log);
             let runtime = runtime()?;
@@ -198,6 +212,7 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Carry(CarryCommand::Key)) => carry::key(&config)?,
         Some(Command::Ca(command)) => identity::ca(&config, command, &clock)?,
         Some(Command::Nodes(command)) => identity::nodes(&config, command, &clock)?,
+        Some(Command::Updates(command)) => updates::updates(&config, command, &clock)?,
         Some(Command::Token(command)) => token::token(&config, command, &clock)?,
         Some(Command::Status { json }) => return runtime()?.block_on(status::status(&config, json)),
         Some(Command::Openapi) => {}

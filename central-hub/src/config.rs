@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub use keys::print_defaults;
 use simpul_wire::enrolment::Address;
 
+use crate::updates::key::PublicKey;
+use crate::updates::listener::Limits;
 use crate::view::registry::{RegisteredNode, Registry, RegistryError};
 use read::Reader;
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub web: WebConfig,
     /// How nodes get certificates.
     pub enrolment: EnrolmentConfig,
+    /// Remote updates.
+    pub updates: UpdatesConfig,
     /// Limits of the store.
     pub store: StoreConfig,
     /// The nodes to expect.
@@ -113,6 +117,15 @@ pub struct EnrolmentConfig {
     pub hubs: Vec<Address>,
     /// How long a node's certificate holds.
     pub certificate_seconds: u64,
+}
+
+/// What may be rolled out, and how much of the uplink it takes.
+#[derive(Debug, Clone)]
+pub struct UpdatesConfig {
+    /// Whose signatures are taken.
+    pub keys: Vec<PublicKey>,
+    /// How fast nodes download.
+    pub limits: Limits,
 }
 
 /// Limits of the store.
@@ -230,6 +243,14 @@ impl Config {
             reader.together("mqtt.listen, web.listen", "give them different ports");
         }
         let enrolment = enrolment(&mut reader);
+        let updates = UpdatesConfig {
+            keys: reader.update_keys("updates.keys"),
+            limits: Limits {
+                rate_kib_per_s: reader.whole("updates.rate_kib_per_second", 64, 1 << 20),
+                node_rate_kib_per_s: reader.whole("updates.node_rate_kib_per_second", 8, 1 << 20),
+                downloads_max: reader.whole("updates.downloads_max", 1, 64),
+            },
+        };
         let store = StoreConfig {
             // The floor holds a database, its journal and a day of images of one node.
             budget_bytes_max: reader.bytes("store.budget_bytes_max", 1 << 28),
@@ -253,7 +274,18 @@ impl Config {
         for node in listed {
             registry.insert(node)?;
         }
-        Ok(Config { data_directory, utc_offset_minutes, clock, mqtt, web, enrolment, store, registry, fibre_control })
+        Ok(Config {
+            data_directory,
+            utc_offset_minutes,
+            clock,
+            mqtt,
+            web,
+            enrolment,
+            updates,
+            store,
+            registry,
+            fibre_control,
+        })
     }
 }
 

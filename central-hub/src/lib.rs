@@ -13,5 +13,6 @@ pub mod intake;
 pub mod mqtt;
 pub mod run;
 pub mod store;
+pub mod updates;
 pub mod view;
 pub mod web;

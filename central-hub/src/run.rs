@@ -5,6 +5,7 @@
 
 mod commands;
 mod identity;
+mod updates;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -27,11 +28,13 @@ use crate::identity::IdentityError;
 use crate::intake::{Counters, Intake};
 use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, Transport};
 use crate::store::{SqliteStore, Store, StoreConfig, StoreError};
+use crate::updates::UpdateError;
 use crate::view::View;
 use crate::web::tokens::{TokenError, Tokens};
 use crate::web::{self, Door, HttpsError, Web, pump, router};
 use commands::MqttCommands;
 use identity::{District, tls_files};
+use updates::Updates;
 use vitals::{MqttDoor, Running};
 
 /// Changed nodes kept for the live events' pump; it drains at once, so this is one commit's worth many times over.
@@ -68,6 +71,9 @@ pub enum RunError {
     /// Its CA or registry.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Its updates.
+    #[error(transparent)]
+    Updates(#[from] UpdateError),
     /// Its web certificate.
     #[error(transparent)]
     Https(#[from] HttpsError),
@@ -137,6 +143,8 @@ pub async fn run(mut config: Config, clock: Clock, stop: watch::Receiver<bool>) 
     if let Some(district) = &district {
         district.register(&mut config)?;
     }
+    // Nodes download with certificates of this hub's own CA.
+    let updates = district.as_ref().map(|_| Updates::open(&config)).transpose()?;
     let Some(sqlite) = open_store(&store_config(&config), &clock, stop.clone()).await? else {
         tracing::info!("hub ended before its store could be opened");
         return Ok(());
@@ -151,11 +159,11 @@ pub async fn run(mut config: Config, clock: Clock, stop: watch::Receiver<bool>) 
         (web_listener, mqtt_listener),
         sqlite.clone(),
         ending.clone(),
-        &data,
+        (&data, updates.as_ref()),
     )
     .await
     {
-        Ok(mut parts) => match parts.enrol(&config, district, enrolment_listener, &clock, &ending) {
+        Ok(mut parts) => match parts.enrol(&config, district.zip(updates), enrolment_listener, &clock, &ending) {
             Ok(()) => parts.until(stop, end).await,
             Err(error) => {
                 let _ = end.send(true);
@@ -216,13 +224,14 @@ async fn serve(
     (web_listener, mqtt_listener): (TcpListener, Option<TcpListener>),
     store: Arc<SqliteStore>,
     ending: watch::Receiver<bool>,
-    data: &DataDirectory,
+    (data, updates): (&DataDirectory, Option<&Updates>),
 ) -> Result<Parts, RunError> {
     let store: Arc<dyn Store> = store;
     let counters = Arc::new(Counters::default());
     let (transport, door) = transport(config, mqtt_listener, &*store, clock, ending.clone()).await?;
     let commands = Arc::new(MqttCommands(transport.outbox.clone()));
-    let running = Arc::new(Running::new(door, counters.clone()));
+    let running =
+        Arc::new(Running::new(door, counters.clone(), updates.map(|it| it.alarms.clone()).unwrap_or_default()));
     let live = broadcast::channel(CHANGES_MAX).0;
     let changes = live.subscribe();
     let clock_synchronised = config.clock.is_synchronised();
@@ -242,7 +251,17 @@ async fn serve(
     let https = config.web.https.as_ref().map(|(certificate, key)| web::https(certificate, key)).transpose()?;
     let door = if config.web.listen.ip().is_loopback() { Door::Loopback } else { Door::Network };
     let scheme = if https.is_some() { "https" } else { "http" };
-    let web = Web::new(view, store.clone(), commands, tokens, https.is_some(), config.fibre_control, ending.clone());
+    let driver = updates
+        .map(|updates| updates.drive(store.clone(), view.clone(), commands.clone(), clock.clone(), ending.clone()));
+    let web = Web::new(
+        view,
+        store.clone(),
+        commands,
+        tokens,
+        https.is_some(),
+        (config.fibre_control, updates.map(|updates| updates.ledger.clone())),
+        ending.clone(),
+    );
     web.take_carries(importer);
     let address = web_listener.local_addr().unwrap_or(config.web.listen);
     let mut others = vec![
@@ -251,6 +270,7 @@ async fn serve(
         tokio::spawn(maintain(store.clone(), clock.clone(), ending.clone())),
         tokio::spawn(watchdog(store, ending.clone())),
     ];
+    others.extend(driver);
     let socket = console_socket(data.path());
     match console(&socket) {
         Ok(listener) => {
@@ -270,13 +290,13 @@ impl Parts {
     fn enrol(
         &mut self,
         config: &Config,
-        district: Option<District>,
+        district: Option<(District, Updates)>,
         listener: Option<TcpListener>,
         clock: &Clock,
         ending: &watch::Receiver<bool>,
     ) -> Result<(), RunError> {
-        if let Some(district) = district {
-            self.others.extend(district.start(config, listener, self.running.clone(), clock, ending)?);
+        if let Some((district, updates)) = district {
+            self.others.extend(district.start(config, listener, self.running.clone(), &updates, clock, ending)?);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod clocks;
 mod kills;
 mod life;
 mod refusals;
+mod updates;
 
 use std::path::Path;
 use std::time::Duration;

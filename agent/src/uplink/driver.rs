@@ -404,5 +404,6 @@ fn agent_state<B>(spool: &SpoolState, parts: &Parts<B>, online: bool) -> AgentSt
         interval_s: u32::try_from(parts.config.state_interval.as_secs()).unwrap_or(u32::MAX),
         generation: spool.generation,
         streams: streams.collect(),
+        platform: simpul_wire::update::THIS_PLATFORM.parse().ok(),
     }
 }

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::Problem;
 use super::keys::KEYS;
+use crate::updates::key::PublicKey;
 
 /// The raw file while it is being validated.
 pub struct Reader {
@@ -17,6 +18,9 @@ pub struct Reader {
     data_directory: PathBuf,
     problems: Vec<Problem>,
 }
+
+/// Update keys at once: the one in use, the next one, and one of another maker, with one to spare.
+const UPDATE_KEYS_MAX: usize = 4;
 
 const CORRECT: &str = "correct it";
 
@@ -244,6 +248,21 @@ impl Reader {
             Some(list) if list.len() <= ADDRESSES_MAX => list,
             _ => {
                 self.refuse(path, "a list of at most 8 \"host:port\" is allowed", CORRECT);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A list of at most four public keys for updates.
+    pub fn update_keys(&mut self, path: &str) -> Vec<PublicKey> {
+        let list = self.value(path).and_then(|value| value.as_array().cloned());
+        let parsed: Option<Vec<PublicKey>> =
+            list.and_then(|list| list.iter().map(|item| item.as_str()?.parse().ok()).collect());
+        match parsed {
+            Some(list) if list.len() <= UPDATE_KEYS_MAX => list,
+            _ => {
+                let allowed = "a list of at most 4 keys of 64 hexadecimal digits is allowed";
+                self.refuse(path, allowed, "take what `simpul-hub updates key generate` printed");
                 Vec::new()
             }
         }

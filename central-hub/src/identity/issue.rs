@@ -183,6 +183,14 @@ impl Issuing {
         })
     }
 
+    /// Whose certificate this is; its holder has proved its key.
+    ///
+    /// # Errors
+    /// A refusal for the node.
+    pub fn node_of(&self, serial: &[u8]) -> Result<NodeId, NotIssued> {
+        self.transaction("", |transaction| Ok(shown(transaction, serial)?.node))
+    }
+
     /// Note a refusal in the log and in the registry: never the secret.
     pub fn note(&self, not: &NotIssued, peer: &str, now_ms: i64) {
         let Refusal { reason, text } = &not.refusal;

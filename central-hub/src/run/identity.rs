@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::RunError;
+use super::updates::Updates;
 use super::vitals::Running;
 use crate::config::Config;
 use crate::identity::follow::{self, Doors};
@@ -62,6 +63,7 @@ impl District {
         config: &Config,
         tcp: Option<TcpListener>,
         running: Arc<Running>,
+        updates: &Updates,
         clock: &Clock,
         ending: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, RunError> {
@@ -77,7 +79,8 @@ impl District {
             let ledger = Ledger::open(&self.places.registry)?;
             let life_s = config.enrolment.certificate_seconds;
             let issuing = Arc::new(Issuing::new(ledger, self.places.pki.clone(), life_s, hubs, addresses));
-            tasks.push(tokio::spawn(listener::serve(tcp, tls, issuing, clock.clone(), ending.clone())));
+            let updates = updates.serving(config, clock);
+            tasks.push(tokio::spawn(listener::serve(tcp, tls, issuing, updates, clock.clone(), ending.clone())));
         }
         let doors = HubDoors { running, files: tls_files(config), enrolment_tls };
         let ledger = Ledger::open(&self.places.registry)?;

@@ -6,6 +6,7 @@ use simpul_wire::NodeId;
 
 use crate::intake::Counters;
 use crate::mqtt::{BrokerThere, MqttError, Serial, ServerHandle, Stats, TlsFiles};
+use crate::updates::drive::Alarms;
 use crate::view::vitals::{Sample, Vitals};
 
 /// Where publishes come in.
@@ -21,16 +22,17 @@ pub struct Running {
     broker: Option<BrokerThere>,
     server: Mutex<Option<ServerHandle>>,
     intake: Arc<Counters>,
+    alarms: Alarms,
 }
 
 impl Running {
-    /// With its door.
-    pub fn new(door: MqttDoor, intake: Arc<Counters>) -> Running {
+    /// With its door, and the alarms of its rollouts.
+    pub fn new(door: MqttDoor, intake: Arc<Counters>, alarms: Alarms) -> Running {
         let (server, broker) = match door {
             MqttDoor::Server(server) => (Some(server), None),
             MqttDoor::Broker(there) => (None, Some(there)),
         };
-        Running { broker, server: Mutex::new(server), intake }
+        Running { broker, server: Mutex::new(server), intake, alarms }
     }
 
     /// Give the server's handle back, to wait for its end.
@@ -73,6 +75,10 @@ impl Vitals for Running {
 
     fn withholding(&self) -> bool {
         self.intake.view().withholding
+    }
+
+    fn paused_rollouts(&self) -> Vec<(i64, String)> {
+        self.alarms.now()
     }
 
     fn samples(&self) -> Vec<Sample> {

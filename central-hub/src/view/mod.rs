@@ -14,6 +14,7 @@ pub mod notable;
 pub mod optics;
 pub mod overview;
 pub mod registry;
+pub mod rollouts;
 pub mod rows;
 pub mod vitals;
 

@@ -5,6 +5,7 @@
 mod board;
 mod examination;
 mod hub;
+mod rollout;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,7 +15,8 @@ pub use board::{
     OpticalState, OutageView, PowerView, StuckButtonView, TamperView,
 };
 pub use examination::{ExaminationView, FindingView, NodeExaminationView, ParameterView};
-pub use hub::{BackupView, HubView, RestoredView, UsageView};
+pub use hub::{BackupView, HubView, PausedRolloutView, RestoredView, UsageView};
+pub use rollout::{RolloutCountsView, RolloutDetailView, RolloutNodeView, RolloutView};
 
 /// Everything that the first page shows, as of one moment.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -72,6 +74,8 @@ pub struct NodeView {
     pub interval_s: Option<u32>,
     /// The agent's version.
     pub version: Option<String>,
+    /// What its programs are for, such as aarch64-linux; null from agents that do not say it.
+    pub platform: Option<String>,
     /// The agent store's epoch.
     pub epoch: Option<String>,
     /// Epochs that the hub knows of this node.

@@ -9,7 +9,9 @@ use super::board;
 use super::day::age_s;
 use super::judges::Judges;
 use super::liveness::{Heard, liveness};
-use super::model::{CameraView, HubView, Liveness, NodeView, Overview, RestoredView, ServiceView, StreamView};
+use super::model::{
+    CameraView, HubView, Liveness, NodeView, Overview, PausedRolloutView, RestoredView, ServiceView, StreamView,
+};
 use super::notable::Notable;
 use super::registry::Registry;
 use super::rows;
@@ -131,6 +133,7 @@ fn node(inputs: &Inputs<'_>, id: &NodeId, row: Option<&NodeRow>, mut rows: NodeR
         age_s: row.map(|row| age_s(inputs.now_ms, row.last_heard_ms)),
         interval_s: state.map(|state| state.interval_s),
         version: state.map(|state| state.version.to_string()),
+        platform: state.and_then(|state| state.platform.as_ref()).map(ToString::to_string),
         epoch: state.map(|state| state.epoch.to_string()),
         epoch_count: u32::try_from(epochs.len()).unwrap_or(u32::MAX),
         streams: Stream::ALL.into_iter().map(|stream| stream_view(stream, row, &rows.streams)).collect(),
@@ -247,6 +250,8 @@ impl<'a> Village<'a> {
 }
 
 fn hub(inputs: &Inputs<'_>) -> HubView {
+    let paused = inputs.vitals.paused_rollouts().into_iter();
+    let paused = paused.map(|(number, reason)| PausedRolloutView { number, reason });
     HubView {
         version: env!("CARGO_PKG_VERSION").into(),
         generation: inputs.generation.to_string(),
@@ -265,5 +270,6 @@ fn hub(inputs: &Inputs<'_>) -> HubView {
         restored: inputs.usage.restored.map(|Restored { at_ms, backup_ms }| RestoredView { at_ms, backup_ms }),
         incoming_dropped: inputs.usage.incoming_dropped,
         quarantined: inputs.usage.quarantined.clone(),
+        paused_rollouts: paused.collect(),
     }
 }

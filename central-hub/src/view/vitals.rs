@@ -30,6 +30,11 @@ pub trait Vitals: Send + Sync + 'static {
     /// Whether intake is holding a commit that failed: nothing of it is acknowledged.
     fn withholding(&self) -> bool;
 
+    /// Updates that wait for a person: number and why. None on a hub that rolls nothing out.
+    fn paused_rollouts(&self) -> Vec<(i64, String)> {
+        Vec::new()
+    }
+
     /// Counters of intake and MQTT.
     fn samples(&self) -> Vec<Sample>;
 }

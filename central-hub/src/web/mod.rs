@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod query;
+mod rollouts;
 mod server;
 mod session;
 mod stall;
@@ -48,6 +49,7 @@ pub use server::{HttpsError, https, serve, serve_console};
 
 use crate::carry::Importer;
 use crate::store::Store;
+use crate::updates::ledger::Ledger;
 use crate::view::View;
 use counters::Counters;
 use demo::Fibre;
@@ -66,6 +68,7 @@ pub struct Web {
     tokens: Tokens,
     https: bool,
     fibre: Option<Fibre>,
+    updates: Option<Arc<Ledger>>,
     feed: Feed,
     counters: Arc<Counters>,
     /// Held while a backup is being made: one at a time.
@@ -78,14 +81,15 @@ pub struct Web {
 }
 
 impl Web {
-    /// The web part: `https` for the cookie, `fibre_control` in the demo only; `stop` ends live streams.
+    /// The web part: `https` for the cookie, `fibre_control` in the demo only, `updates` on a hub that rolls updates out;
+    /// `stop` ends live streams.
     pub fn new(
         view: Arc<View>,
         store: Arc<dyn Store>,
         commands: Arc<dyn Commands>,
         tokens: Tokens,
         https: bool,
-        fibre_control: Option<std::net::SocketAddr>,
+        (fibre_control, updates): (Option<std::net::SocketAddr>, Option<Arc<Ledger>>),
         stop: watch::Receiver<bool>,
     ) -> Arc<Web> {
         Arc::new(Web {
@@ -95,6 +99,7 @@ impl Web {
             tokens,
             https,
             fibre: fibre_control.map(Fibre::new),
+            updates,
             feed: Feed::default(),
             counters: Arc::default(),
             backup: Mutex::new(()),
@@ -134,6 +139,10 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
         ("/api/v1/aside", get(api::aside)),
         ("/api/v1/usage", get(api::usage)),
         ("/api/v1/live", get(live::live)),
+        ("/api/v1/rollouts", get(rollouts::rollouts)),
+        ("/api/v1/rollouts/{id}", get(rollouts::rollout)),
+        ("/api/v1/rollouts/{id}/pause", post(rollouts::pause)),
+        ("/api/v1/rollouts/{id}/resume", post(rollouts::resume)),
         ("/api/v1/backup", post(backup::backup)),
         ("/api/v1/carry", post(carry::carry)),
         ("/api/v1/session", get(session::session).post(session::sign_in).delete(session::sign_out)),

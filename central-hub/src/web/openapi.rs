@@ -3,7 +3,9 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{api, backup, carry, commands, demo, examination, export, health, images, live, metrics, session};
+use super::{
+    api, backup, carry, commands, demo, examination, export, health, images, live, metrics, rollouts, session,
+};
 use crate::view::model::{Overview, Rows};
 
 #[derive(OpenApi)]
@@ -38,6 +40,10 @@ use crate::view::model::{Overview, Rows};
         images::image,
         live::live,
         metrics::metrics,
+        rollouts::pause,
+        rollouts::resume,
+        rollouts::rollout,
+        rollouts::rollouts,
         session::sign_in,
         session::session,
         session::sign_out,

@@ -33,6 +33,10 @@ pub struct AgentState {
     #[n(6)]
     #[cbor(default)]
     pub streams: Vec<StreamState>,
+    /// What programs of it run on, such as `aarch64-linux` ([`crate::update::THIS_PLATFORM`]); agents before updates do
+    /// not say it.
+    #[n(7)]
+    pub platform: Option<Label>,
 }
 
 /// An agent's backlog of one stream.

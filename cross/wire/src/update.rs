@@ -42,6 +42,17 @@ pub const CONFIGURATION_BYTES_MAX: u32 = 64 * 1024;
 /// Largest [`Offers`].
 pub const OFFERS_BYTES_MAX: usize = 4 * 1024;
 
+/// What this program runs on, as [`Manifest::platform`] names it; empty on a machine that no program is made for.
+pub const THIS_PLATFORM: &str = if cfg!(all(target_os = "linux", target_arch = "aarch64")) {
+    "aarch64-linux"
+} else if cfg!(all(target_os = "linux", target_arch = "arm")) {
+    "armv7-linux"
+} else if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+    "x86_64-linux"
+} else {
+    ""
+};
+
 /// What an update replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]

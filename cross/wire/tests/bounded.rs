@@ -168,6 +168,7 @@ fn seeds() -> Vec<Vec<u8>> {
         interval_s: 30,
         generation: None,
         streams: vec![stream],
+        platform: None,
     };
     let version = Version { major: 0, minor: 2, patch: 1 };
     let manifest = Manifest {

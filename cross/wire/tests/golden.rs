@@ -244,6 +244,7 @@ fn an_agents_state() {
         interval_s: 30,
         generation: Some(GENERATION),
         streams: vec![stream],
+        platform: None,
     };
     check(
         state.to_vec(),

@@ -40,6 +40,17 @@ pub struct HubView {
     pub incoming_dropped: u64,
     /// Set when the store was damaged at the start and set aside: what was done, for people.
     pub quarantined: Option<String>,
+    /// Updates that wait for a person.
+    pub paused_rollouts: Vec<PausedRolloutView>,
+}
+
+/// An update that waits for a person.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PausedRolloutView {
+    /// The rollout's number.
+    pub number: i64,
+    /// Why, in the hub's words.
+    pub reason: String,
 }
 
 /// The hub was restored from a backup.
