@@ -160,7 +160,8 @@ impl Said {
             | EventBody::Camera { .. }
             | EventBody::Spool { .. }
             | EventBody::Link { .. }
-            | EventBody::Examination { .. } => {}
+            | EventBody::Examination { .. }
+            | EventBody::Site { .. } => {}
         }
     }
 

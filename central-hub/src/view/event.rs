@@ -2,7 +2,7 @@
 
 use simpul_wire::doctor::Verdict;
 use simpul_wire::event::{
-    BoardCondition, BoardReset, CameraCondition, EventBody, LossReason, PowerCondition, SpoolCondition,
+    BoardCondition, BoardReset, CameraCondition, EventBody, LossReason, PowerCondition, SiteAct, SpoolCondition,
 };
 
 /// An event in words.
@@ -131,6 +131,11 @@ pub fn describe(body: &EventBody) -> Said {
             };
             // Someone asked for it and looks at it: no news for the wall.
             Said { notable: false, ..said("examination", severity, format!("verdict={verdict}")) }
+        }
+        EventBody::Site { act, camera, who, detail } => {
+            let severity = if *act == SiteAct::Refused { WARNING } else { INFO };
+            let camera = camera.as_ref().map_or_else(String::new, |camera| format!(" camera={camera}"));
+            said("site", severity, with_detail(format!("act={act}{camera} who={who}"), detail))
         }
     }
 }

@@ -4,7 +4,7 @@
 //! 202. Every request is limited in rate, size and time, and carries the bearer token (health excepted). Refusals are
 //! JSON that says what to do (`reply`).
 //!
-//! `connections` is the only place that knows sockets, `body` what a request may say, `counter` which counter
+//! `super::connections` is the only place that knows sockets, `body` what a request may say, `counter` which counter
 //! a total belongs to.
 
 use std::net::IpAddr;
@@ -17,7 +17,9 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use simpul_clock::Clock;
 use simpul_wire::service::{Origin, ServiceBody, ServiceRecord};
@@ -29,6 +31,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use self::counter::Counter;
 use self::rate::Rates;
 use self::reply::Refusal;
+use super::connections::{self, Answer};
 use super::readings::Accumulator;
 use super::totals::{self, Step, Totals, TotalsFile};
 use super::{Sink, told};
@@ -37,10 +40,9 @@ use crate::spool::{AppendError, NewRecord};
 use crate::stamper::Stamper;
 
 mod body;
-mod connections;
 mod counter;
 mod rate;
-mod reply;
+pub(crate) mod reply;
 
 /// A body is read within so long, or the connection is given up: 16 KiB over a poor Wi-Fi takes a second.
 const BODY_READ_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -104,7 +106,18 @@ pub async fn serve<S: Sink>(
         totals_file,
     });
     api.settle_everything().await;
-    let serving = connections::serve(listener, router(&api), api.clone(), shutdown.clone());
+    let (router, admitting) = (TowerToHyperService::new(router(&api)), api.clone());
+    let answer: Answer = Arc::new(move |address, request| {
+        let routed = admitting.admit(address).map(|()| router.call(request));
+        async move {
+            match routed {
+                Ok(routed) => routed.await,
+                Err(refusal) => Ok(refusal.into_response()),
+            }
+        }
+        .boxed()
+    });
+    let serving = connections::serve(listener, answer, shutdown.clone());
     let closing = api.clone().close_minutes(shutdown);
     tokio::join!(serving, closing);
     Ok(())
