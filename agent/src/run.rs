@@ -8,7 +8,7 @@ pub(crate) mod clock;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -34,6 +34,7 @@ use crate::stamper::Stamper;
 use crate::status::{self, Shown};
 use crate::uplink::driver::{Driver, Parts, UplinkStatus};
 use crate::uplink::tls::JudgingTime;
+use crate::{led, phone};
 
 pub use clock::judging_time;
 
@@ -237,7 +238,13 @@ impl Agent {
             stamper: self.stamper.clone(),
         };
         let patient = Patient::this(self.config.clone(), self.clock.clone());
-        let ways = Sources { examiner: Some(Examiner::new(patient, shown.clone())), ..ways };
+        let examiner = Examiner::new(patient, shown.clone());
+        let expecting = self.phone(&mut tasks, &ways, &shown, &examiner, stop);
+        if let Some(config) = self.config.led.clone() {
+            let (shown, stop) = (shown.clone(), stop.clone());
+            tasks.spawn(async move { led::run(config, Path::new("/sys/class/leds"), shown, expecting, stop).await });
+        }
+        let ways = Sources { examiner: Some(examiner), ..ways };
         let desk = CommandDesk::open(
             &self.config.state_directory,
             self.spool.clone(),
@@ -249,7 +256,7 @@ impl Agent {
 
         let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
         let (node, config) = (self.config.node.clone(), self.config.uplink.clone());
-        let enrolment = Enrolment::new(node.clone(), self.config.enrolment.clone(), config.clone(), self.time.clone());
+        let enrolment = self.enrolment();
         let (keeper_clock, seen, keeper_stop) = (clock.clone(), condition.clone(), stop.clone());
         tasks.spawn(keeper::run(enrolment.clone(), keeper_clock, seen, seed(), keeper_stop));
         let driver_stop = stop.clone();
@@ -282,6 +289,45 @@ impl Agent {
             async move { status::serve(&path, shown, stop).await }
         }));
         (tasks, condition)
+    }
+
+    /// The page for a technician's phone, if it is configured; whether somebody is expected.
+    fn phone(
+        &self,
+        tasks: &mut JoinSet<()>,
+        ways: &Sources,
+        shown: &Shown,
+        examiner: &Examiner,
+        stop: &watch::Receiver<bool>,
+    ) -> watch::Receiver<bool> {
+        let (expecting, expected) = watch::channel(false);
+        let Some(config) = self.config.phone.clone() else { return expected };
+        let enrolment = self.enrolment();
+        let (sink, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
+        let (cameras, ways) = (self.config.cameras.clone(), ways.cameras.clone());
+        let (shown, examiner, phone_stop) = (shown.clone(), examiner.clone(), stop.clone());
+        tasks.spawn(keep("the phone page", stop.clone(), move || {
+            let enrolment = enrolment.clone();
+            let parts = phone::Parts {
+                config: config.clone(),
+                sink: sink.clone(),
+                stamper: stamper.clone(),
+                clock: clock.clone(),
+                shown: shown.clone(),
+                examiner: examiner.clone(),
+                cameras: cameras.clone(),
+                ways: ways.clone(),
+                token: Box::new(move || enrolment.newest_token()),
+                expecting: expecting.clone(),
+            };
+            phone::run(parts, phone_stop.clone())
+        }));
+        expected
+    }
+
+    fn enrolment(&self) -> Enrolment {
+        let config = &self.config;
+        Enrolment::new(config.node.clone(), config.enrolment.clone(), config.uplink.clone(), self.time.clone())
     }
 
     /// Keep that this is a stop in order; if the hub is there, give it a moment to take it.

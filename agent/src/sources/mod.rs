@@ -13,7 +13,7 @@ use crate::stamper::Stamper;
 
 pub mod board;
 pub mod camera;
-mod connections;
+pub(crate) mod connections;
 pub mod host;
 pub mod local_api;
 pub mod readings;

@@ -10,6 +10,7 @@ mod common;
 mod doctor;
 mod help;
 mod label;
+mod phone;
 
 pub use ask::Ask;
 pub use bundle::Bundle;
@@ -18,9 +19,18 @@ pub use common::Common;
 pub use doctor::Doctor;
 pub use help::Help;
 pub use label::Label;
+pub use phone::Phone;
 
 use crate::Entry;
 
 /// Every area's texts.
-pub const AREAS: &[&[Entry]] =
-    &[Ask::ENTRIES, Bundle::ENTRIES, Card::ENTRIES, Common::ENTRIES, Doctor::ENTRIES, Help::ENTRIES, Label::ENTRIES];
+pub const AREAS: &[&[Entry]] = &[
+    Ask::ENTRIES,
+    Bundle::ENTRIES,
+    Card::ENTRIES,
+    Common::ENTRIES,
+    Doctor::ENTRIES,
+    Help::ENTRIES,
+    Label::ENTRIES,
+    Phone::ENTRIES,
+];
