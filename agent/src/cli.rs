@@ -17,6 +17,7 @@ use simpul_words::Language;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BoardPort, Config, print_defaults};
+use crate::doctor::network;
 use crate::enrolment::access::Enrolment;
 use crate::sources::board::image;
 use crate::sources::board::port::Machine;
@@ -24,7 +25,7 @@ use crate::sources::board::{describe, monitor};
 use crate::update::in_force::{self, InForce};
 use crate::update::launch::Place;
 use crate::update::{self, install, launcher};
-use crate::{run, spool, status};
+use crate::{phone, run, spool, status};
 
 /// Where the configuration is when nothing else is said.
 const CONFIG: &str = "/etc/simpul/agent.toml";
@@ -41,6 +42,7 @@ Begin with a configuration:
   simpul-agent status --config agent.toml             is it connected, what waits for the hub
   simpul-agent doctor                                 what is wrong, why, and what to do
   sudo simpul-agent spool carry /media/stick          what waits for the hub, onto a stick
+  sudo simpul-agent phone-code                        a new code for the page that a phone opens
   simpul-agent board status --config agent.toml       does the I/O board talk, what does it count and measure
   simpul-agent board monitor /dev/ttyACM0             what a board says, live, while no agent runs
   simpul-agent board update pico.img --check          is an image whole, and would the board get it
@@ -110,6 +112,12 @@ enum Command {
     /// Say which program this is, for the agent that is about to put it on trial.
     #[command(hide = true)]
     Introduce,
+    /// Make a new code for the phone page, and print the addresses that open it; an older code and its session end.
+    PhoneCode {
+        /// The configuration that the agent runs with.
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+    },
     /// Check a configuration, print the one in force, or one with every default.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -244,6 +252,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Status { config, json } => show_status(&config, json),
         Command::Doctor { config, json, language } => doctor::run(&config, json, language),
         Command::Enrol { token_file, config } => enrol(&config, token_file),
+        Command::PhoneCode { config } => phone_code(&config),
         Command::Config(ConfigCommand::Check { file, updates }) => check(&file, updates),
         Command::Config(ConfigCommand::Print { file, updates }) => print_in_force(&file, updates),
         Command::Config(ConfigCommand::PrintDefaults) => out(&print_defaults()),
@@ -358,6 +367,33 @@ fn enrol(path: &Path, token_file: Option<PathBuf>) -> Result<(), Failure> {
         None if token_file.exists() => out(&format!("{} is enrolled already, with this token\n", config.node)),
         None => Err(Failure::Failed(format!("{}: there is no token", token_file.display()))),
     }
+}
+
+fn phone_code(path: &Path) -> Result<(), Failure> {
+    let config = load(path)?;
+    let Some(phone) = config.phone else {
+        return Err(Failure::Failed(format!("the phone page is off; write [phone] in {}", path.display())));
+    };
+    let code = phone::code::random().map_err(Failure::failed)?;
+    let directory = &phone.state_directory;
+    phone::book::Book::new(directory)
+        .hand(&phone::code::hash(&code))
+        .map_err(|error| Failure::Failed(format!("{}: {error}; try it with sudo", directory.display())))?;
+    let (node, port) = (&config.node, phone.listen.port());
+    let code = format!("SIMPUL:1:{node}:{code}");
+    let trie = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    let hosts = std::iter::once(format!("{}.local", node.host_name()))
+        .chain(network::addresses(&trie).into_iter().map(|address| address.to_string()));
+    let links: String = hosts.map(|host| format!("  http://{host}:{port}/#{code}\n")).collect();
+    let within = show_days(phone.open_for);
+    out(&format!(
+        "Open one of these on a phone in this network within {within}; the agent takes it within seconds:\n{links}"
+    ))
+}
+
+fn show_days(duration: std::time::Duration) -> String {
+    let hours = duration.as_secs() / 3_600;
+    if hours >= 48 { format!("{} days", hours / 24) } else { format!("{} minutes", duration.as_secs() / 60) }
 }
 
 fn ask(path: &Path) -> Result<status::Status<serde_json::Value>, Failure> {

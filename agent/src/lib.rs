@@ -11,6 +11,8 @@ pub mod config;
 pub mod doctor;
 pub mod enrolment;
 pub mod files;
+pub mod led;
+pub mod phone;
 pub mod run;
 pub mod sources;
 pub mod spool;

@@ -8,7 +8,7 @@ pub(crate) mod clock;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -38,6 +38,7 @@ use crate::update::launch::Place;
 use crate::update::{self, Health, Order};
 use crate::uplink::driver::{Driver, Parts, UplinkStatus};
 use crate::uplink::tls::JudgingTime;
+use crate::{led, phone};
 
 pub use clock::judging_time;
 
@@ -281,9 +282,15 @@ impl Agent {
             stamper: self.stamper.clone(),
         };
         let patient = Patient::this(self.config.clone(), self.clock.clone());
+        let examiner = Examiner::new(patient, shown.clone());
+        let expecting = self.phone(&mut tasks, &ways, &shown, &examiner, stop);
+        if let Some(config) = self.config.led.clone() {
+            let (shown, stop) = (shown.clone(), stop.clone());
+            tasks.spawn(async move { led::run(config, Path::new("/sys/class/leds"), shown, expecting, stop).await });
+        }
         let (to_updates, orders) = update::orders();
         let updates = self.start.updates.is_some().then_some(to_updates);
-        let ways = Sources { examiner: Some(Examiner::new(patient, shown.clone())), updates, ..ways };
+        let ways = Sources { examiner: Some(examiner), updates, ..ways };
         let desk = CommandDesk::open(
             &self.config.state_directory,
             self.spool.clone(),
@@ -295,7 +302,7 @@ impl Agent {
 
         let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
         let (node, config) = (self.config.node.clone(), self.config.uplink.clone());
-        let enrolment = Enrolment::new(node.clone(), self.config.enrolment.clone(), config.clone(), self.time.clone());
+        let enrolment = self.enrolment();
         let (keeper_clock, seen, keeper_stop) = (clock.clone(), condition.clone(), stop.clone());
         tasks.spawn(keeper::run(enrolment.clone(), keeper_clock, seen, seed(), keeper_stop));
         if let Some(updates) = self.start.updates.clone() {
@@ -332,7 +339,7 @@ impl Agent {
 
         let (config, spool, clock) = (self.config.clone(), self.spool.clone(), self.clock.clone());
         let carry_stop = stop.clone();
-        tasks.spawn(keep("the carry socket", stop.clone(), move || {
+        tasks.spawn(keep("the carry socket", self.health.clone(), stop.clone(), move || {
             carry::live::serve(config.clone(), spool.clone(), clock.clone(), carry_stop.clone())
         }));
 
@@ -371,6 +378,45 @@ impl Agent {
             restart,
             seed: seed(),
         }
+    }
+
+    /// The page for a technician's phone, if it is configured; whether somebody is expected.
+    fn phone(
+        &self,
+        tasks: &mut JoinSet<()>,
+        ways: &Sources,
+        shown: &Shown,
+        examiner: &Examiner,
+        stop: &watch::Receiver<bool>,
+    ) -> watch::Receiver<bool> {
+        let (expecting, expected) = watch::channel(false);
+        let Some(config) = self.config.phone.clone() else { return expected };
+        let enrolment = self.enrolment();
+        let (sink, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
+        let (cameras, ways) = (self.config.cameras.clone(), ways.cameras.clone());
+        let (shown, examiner, phone_stop) = (shown.clone(), examiner.clone(), stop.clone());
+        tasks.spawn(keep("the phone page", self.health.clone(), stop.clone(), move || {
+            let enrolment = enrolment.clone();
+            let parts = phone::Parts {
+                config: config.clone(),
+                sink: sink.clone(),
+                stamper: stamper.clone(),
+                clock: clock.clone(),
+                shown: shown.clone(),
+                examiner: examiner.clone(),
+                cameras: cameras.clone(),
+                ways: ways.clone(),
+                token: Box::new(move || enrolment.newest_token()),
+                expecting: expecting.clone(),
+            };
+            phone::run(parts, phone_stop.clone())
+        }));
+        expected
+    }
+
+    fn enrolment(&self) -> Enrolment {
+        let config = &self.config;
+        Enrolment::new(config.node.clone(), config.enrolment.clone(), config.uplink.clone(), self.time.clone())
     }
 
     /// Keep that this is a stop in order; if the hub is there, give it a moment to take it.

@@ -13,6 +13,7 @@ mod fibre;
 mod garbage;
 mod kills;
 mod order;
+mod phone;
 mod pico;
 mod present;
 mod restored;

@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::read::{ConfigError, Reader, Section};
 use super::{
-    CameraAddress, CameraConfig, ClockTrust, Config, EnrolmentConfig, HostConfig, LocalApiConfig, Mask, SpoolConfig,
-    UplinkConfig, board, schema, secret, update, values,
+    CameraAddress, CameraConfig, ClockTrust, Config, EnrolmentConfig, HostConfig, LedConfig, LocalApiConfig, Mask,
+    PhoneConfig, SpoolConfig, UplinkConfig, board, schema, secret, update, values,
 };
 
 const KIB: u64 = 1 << 10;
@@ -57,6 +57,8 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
     let enrolment = enrolment(&section(reader, file, &schema::ENROLMENT), folder);
     let cameras = cameras(reader, file, folder, sources);
     let local_api = local_api(&section(reader, file, &schema::LOCAL_API), folder, sources);
+    let phone = phone(&section(reader, file, &schema::PHONE), sources);
+    let led = led(&section(reader, file, &schema::LED));
     let host = host(&section(reader, file, &schema::HOST));
     let board = board::board(reader, &section(reader, file, &schema::BOARD), folder, sources);
     let update = update::update(&section(reader, file, &schema::UPDATE));
@@ -69,6 +71,8 @@ fn whole(reader: &Reader<'_>, file: &DeTable<'_>, folder: &Path) -> Option<Confi
         enrolment: enrolment?,
         cameras: cameras?,
         local_api: local_api?,
+        phone: phone?,
+        led: led?,
         host: host?,
         board: board?,
         update: update?,
@@ -319,6 +323,27 @@ fn local_api(section: &Section<'_, '_>, folder: &Path, state_directory: &Path) -
         requests_per_second_max: rate?,
         state_directory: state_directory.to_owned(),
     }))
+}
+
+fn phone(section: &Section<'_, '_>, state_directory: &Path) -> Option<Option<PhoneConfig>> {
+    if !section.is_present() {
+        return Some(None);
+    }
+    let listen = section.text("listen", "an address and a port", |text| text.parse::<SocketAddr>().ok());
+    let open_for = section.duration("open_for", Duration::from_secs(60)..90 * DAY);
+    Some(Some(PhoneConfig { listen: listen?, open_for: open_for?, state_directory: state_directory.to_owned() }))
+}
+
+fn led(section: &Section<'_, '_>) -> Option<Option<LedConfig>> {
+    if !section.is_present() {
+        return Some(None);
+    }
+    let name = section.text("name", "1 to 64 letters, digits, '.', '_', ':' or '-'", |text| {
+        let fits = (1..=64).contains(&text.len()) && !text.starts_with('.');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
+        (fits && text.bytes().all(plain)).then(|| text.to_owned())
+    })?;
+    Some(Some(LedConfig { name: (name != "auto").then_some(name) }))
 }
 
 fn host(section: &Section<'_, '_>) -> Option<Option<HostConfig>> {

@@ -48,6 +48,10 @@ pub struct Config {
     pub cameras: Vec<CameraConfig>,
     /// The HTTP API on the village LAN; `None`: off.
     pub local_api: Option<LocalApiConfig>,
+    /// The page that a technician opens with a phone; `None`: off.
+    pub phone: Option<PhoneConfig>,
+    /// The machine's LED; `None`: off.
+    pub led: Option<LedConfig>,
     /// The machine itself; `None`: off.
     pub host: Option<HostConfig>,
     /// The I/O board; `None`: there is none.
@@ -206,6 +210,24 @@ pub struct UpdateConfig {
     pub look_every: Duration,
     /// So long something new may run without having proved itself. Default 15 min.
     pub trial: Duration,
+}
+
+/// The page that a technician opens with a phone.
+#[derive(Debug, Clone)]
+pub struct PhoneConfig {
+    /// Where to listen while a code is open. Default 0.0.0.0:8481.
+    pub listen: SocketAddr,
+    /// An unused code opens for so long, of running time. Default 14 d.
+    pub open_for: Duration,
+    /// Where the code's hash is kept over a restart.
+    pub state_directory: PathBuf,
+}
+
+/// The machine's LED.
+#[derive(Debug, Clone)]
+pub struct LedConfig {
+    /// Its name in `/sys/class/leds`; `None`: the one that shows the activity of a Pi's card (`ACT` or `led0`).
+    pub name: Option<String>,
 }
 
 /// The machine itself.

@@ -243,6 +243,36 @@ pub(super) static LOCAL_API: Table = Table {
     ],
 };
 
+pub(super) static PHONE: Table = Table {
+    name: "phone",
+    many: false,
+    optional: true,
+    doc: "The page that a technician opens with a phone on the village LAN, with the code on the node's label: examine the\n\
+          node, aim its cameras, draw masks, accept it. It listens only until the node is accepted. Left out: off.",
+    keys: &[
+        key("listen", "\"0.0.0.0:8481\"", "\"192.168.1.10:8481\"", "Address and port to listen on."),
+        key(
+            "open_for",
+            "\"14 d\"",
+            "\"3 d\"",
+            "An unused code opens for so long, of the agent's running time; 1 min to 90 d.",
+        ),
+    ],
+};
+
+pub(super) static LED: Table = Table {
+    name: "led",
+    many: false,
+    optional: true,
+    doc: "The machine's own LED shows how the node is (docs/phone.md). Left out: it is left alone.",
+    keys: &[key(
+        "name",
+        "\"auto\"",
+        "\"ACT\"",
+        "Its name in /sys/class/leds. \"auto\": ACT or led0, as on a Raspberry Pi.",
+    )],
+};
+
 pub(super) static HOST: Table = Table {
     name: "host",
     many: false,
@@ -336,8 +366,8 @@ pub(super) static UPDATE: Table = Table {
     ],
 };
 
-pub(super) static TABLES: [&Table; 10] =
-    [&TOP, &SPOOL, &UPLINK, &ENROLMENT, &CAMERA, &LOCAL_API, &HOST, &BOARD, &DESK, &UPDATE];
+pub(super) static TABLES: [&Table; 12] =
+    [&TOP, &SPOOL, &UPLINK, &ENROLMENT, &CAMERA, &LOCAL_API, &PHONE, &LED, &HOST, &BOARD, &DESK, &UPDATE];
 
 impl Table {
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {

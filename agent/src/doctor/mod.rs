@@ -12,7 +12,7 @@ mod certificate;
 mod clock;
 mod examiner;
 mod hub;
-mod network;
+pub(crate) mod network;
 mod power;
 mod rank;
 mod session;

@@ -47,15 +47,24 @@ fn interfaces(folder: &Path) -> Result<Vec<(String, bool)>, String> {
     Ok(all)
 }
 
-/// Addresses of this machine: in `fib_trie` each `|-- ADDRESS` is followed by what it is; `if_inet6` ends with a name.
-fn has_address(fib_trie: &str, if_inet6: &str) -> bool {
-    let mut last = None;
-    let ours = fib_trie.lines().any(|line| {
+/// Addresses of this machine but the loopback's: in `/proc/net/fib_trie` each `|-- ADDRESS` is followed by what it is.
+pub(crate) fn addresses(fib_trie: &str) -> Vec<Ipv4Addr> {
+    let (mut last, mut found) = (None, Vec::new());
+    for line in fib_trie.lines() {
         if let Some(address) = line.trim().strip_prefix("|-- ") {
             last = address.parse::<Ipv4Addr>().ok();
+        } else if line.contains("host LOCAL")
+            && let Some(address) = last.filter(|address| !address.is_loopback() && !found.contains(address))
+        {
+            found.push(address);
         }
-        line.contains("host LOCAL") && last.is_some_and(|address| !address.is_loopback())
-    });
+    }
+    found
+}
+
+/// Whether this machine has an address; each line of `if_inet6` ends with a name.
+fn has_address(fib_trie: &str, if_inet6: &str) -> bool {
+    let ours = !addresses(fib_trie).is_empty();
     // Scope 20 is the link's own address, which every interface has.
     let fields = if_inet6.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     ours || fields.into_iter().any(|fields| matches!(fields[..], [_, _, _, "00", ..]))

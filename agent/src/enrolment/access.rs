@@ -128,6 +128,14 @@ impl Enrolment {
         })
     }
 
+    /// Hash of the newest token that this node has, or had.
+    pub fn newest_token(&self) -> Option<[u8; 32]> {
+        match read_token(&self.config.token_file, &self.node).ok().flatten() {
+            Some(token) => Some(token_hash(&token)),
+            None => self.load().ok().flatten().and_then(|kept| kept.token.map(|hash| *hash)),
+        }
+    }
+
     /// How to connect now; enrols first when there is a new token.
     ///
     /// # Errors

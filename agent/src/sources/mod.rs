@@ -7,11 +7,13 @@ use simpul_wire::Label;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::config::Mask;
 use crate::spool::{AppendError, Appended, NewRecord, Spool, SpoolState};
 use crate::stamper::Stamper;
 
 pub mod board;
 pub mod camera;
+pub(crate) mod connections;
 pub mod host;
 pub mod local_api;
 pub mod readings;
@@ -48,12 +50,16 @@ pub struct CameraCommand {
 }
 
 /// What a camera can be told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum CameraAction {
     /// Poll now and store the image whether the scene changed or not.
     SnapshotNow,
     /// Someone looked: the view is right, masks apply as configured.
     ConfirmView,
+    /// Fetch a picture for somebody who aims the camera, as it is and without masks; it is stored nowhere.
+    Aim(oneshot::Sender<Vec<u8>>),
+    /// These masks were drawn on site: they apply beside the configured ones, in place of those drawn before.
+    Mask(Vec<Mask>),
 }
 
 /// So long after a moment of the uptime its timers fire: a stamp is cut to whole milliseconds, a timer rounds them up.

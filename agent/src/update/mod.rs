@@ -49,7 +49,7 @@ use self::notes::Notes;
 use self::proof::{Proof, Seen, Verdict};
 use crate::enrolment::access::Enrolment;
 use crate::enrolment::{EnrolmentError, client};
-use crate::sources::board::image::Image;
+use crate::sources::board::image;
 use crate::sources::board::status::BoardStatus;
 use crate::sources::told;
 use crate::spool::{self, NewRecord, Spool};
@@ -593,7 +593,7 @@ impl Updates {
 }
 
 fn prepare_image(content: &Path, version: Version) -> Result<Prepared, Trouble> {
-    let image = Image::read(content).map_err(|error| Trouble::Final(format!("the board's image: {error}")))?;
+    let image = image::read(content).map_err(|error| Trouble::Final(format!("the board's image: {error}")))?;
     let begin = image.begin;
     let [major, minor, patch] = begin.version.map(u16::from);
     let inside = Version { major, minor, patch };

@@ -161,7 +161,8 @@ impl Said {
             | EventBody::Spool { .. }
             | EventBody::Link { .. }
             | EventBody::Examination { .. }
-            | EventBody::Update { .. } => {}
+            | EventBody::Update { .. }
+            | EventBody::Site { .. } => {}
         }
     }
 

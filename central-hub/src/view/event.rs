@@ -2,7 +2,7 @@
 
 use simpul_wire::doctor::Verdict;
 use simpul_wire::event::{
-    BoardCondition, BoardReset, CameraCondition, EventBody, LossReason, PowerCondition, SpoolCondition,
+    BoardCondition, BoardReset, CameraCondition, EventBody, LossReason, PowerCondition, SiteAct, SpoolCondition,
 };
 use simpul_wire::update::Step;
 
@@ -140,6 +140,11 @@ pub fn describe(body: &EventBody) -> Said {
             };
             let fields = format!("part={} from={from} to={to} step={}", part.name(), step.name());
             said("update", severity, with_detail(fields, detail.as_str()))
+        }
+        EventBody::Site { act, camera, who, detail } => {
+            let severity = if *act == SiteAct::Refused { WARNING } else { INFO };
+            let camera = camera.as_ref().map_or_else(String::new, |camera| format!(" camera={camera}"));
+            said("site", severity, with_detail(format!("act={act}{camera} who={who}"), detail))
         }
     }
 }

@@ -98,12 +98,10 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
 /// Run `simpul batch`.
 pub fn run(request: &Request, language: Language, clock: &Clock) -> Result<(), Exit> {
     let nodes = list::read(&request.list, request.known.as_deref())?;
-    let folder = request.list.parent().unwrap_or(Path::new(""));
     // All bundles before the first card: a wrong one is no surprise at the seventh.
     let mut bundles = Vec::new();
     for node in &nodes {
-        let path =
-            node.bundle.as_ref().map_or_else(|| folder.join(format!("{}.tar", node.node)), |name| folder.join(name));
+        let path = list::bundle_of(&request.list, node);
         let found = Bundle::read(&path)?.manifest.node;
         if found != node.node {
             return Err(
@@ -200,7 +198,9 @@ fn report(request: &Request, nodes: &[Node], state: &State, language: Language) 
     let bytes = csv.into_inner().map_err(|error| unwritable(error.into_error()))?;
     replace(&path, &bytes).map_err(unwritable)?;
     if !done.is_empty() {
-        label::make(&done, 0, &beside(&request.list, "labels.pdf"), language)?;
+        let bundles: Vec<_> = done.iter().map(|node| Some(list::bundle_of(&request.list, node))).collect();
+        let links = label::links(&done, &bundles)?;
+        label::make(&done, &links, 0, &beside(&request.list, "labels.pdf"), language)?;
     }
     let left = nodes.len() as u64 - done.len() as u64 - skipped;
     let said = Label::BatchDone {

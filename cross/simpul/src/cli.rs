@@ -221,6 +221,7 @@ impl Grammar {
             )
             .arg(self.option("village", "NAME", Help::Village, value_parser!(String)).requires("node"))
             .arg(self.option("serial", "SERIAL", Help::Serial, value_parser!(String)).requires("node"))
+            .arg(self.path("bundle", "BUNDLE", Help::LabelBundle).requires("node"))
             .arg(self.path("known", "CODES.csv", Help::Known))
             .arg(self.option("skip", "N", Help::LabelSkip, value_parser!(u16)))
     }
@@ -318,6 +319,7 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
             let request = label::Request {
                 list: path(matches, "list"),
                 single: single.map(|(node, village)| (node, village, text(matches, "serial"))),
+                bundle: path(matches, "bundle"),
                 known: path(matches, "known"),
                 skip: matches.get_one::<u16>("skip").copied().unwrap_or(0).into(),
                 to: path(matches, "to").ok_or(Exit::Usage)?,

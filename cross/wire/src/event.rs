@@ -218,6 +218,23 @@ pub enum EventBody {
         #[n(5)]
         detail: Text,
     },
+    /// Somebody did something at the node, on its phone page.
+    #[n(17)]
+    #[cbor(map)]
+    Site {
+        /// What.
+        #[n(0)]
+        act: SiteAct,
+        /// The camera that it concerns, if one.
+        #[n(1)]
+        camera: Option<Label>,
+        /// The phone's network address, or the name that was given at the acceptance.
+        #[n(2)]
+        who: Label,
+        /// More, for people.
+        #[n(3)]
+        detail: Text,
+    },
 }
 
 /// An SFP module's own description (SFF-8472).
@@ -299,6 +316,26 @@ numbered! {
         7 Replaced "replaced",
         /// Readings were rolled up at the limit: their means were sent instead.
         8 RolledUp "rolled_up",
+    }
+}
+
+numbered! {
+    /// What somebody did on a node's phone page.
+    SiteAct {
+        /// Opened the page with the node's code.
+        1 Opened "opened",
+        /// Tried wrong codes until it was held up.
+        2 Refused "refused",
+        /// Looked at a camera's picture live and without masks.
+        3 Looked "looked",
+        /// Drew a camera's masks anew.
+        4 Masked "masked",
+        /// Confirmed a camera's view.
+        5 Confirmed "confirmed",
+        /// Accepted the node as ready.
+        6 Accepted "accepted",
+        /// Made a new code, at the node itself.
+        7 CodeMade "code_made",
     }
 }
 

@@ -26,6 +26,18 @@ impl NodeId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of the node's machine: `simpul-`, then the id in lower case with a dash for what a host name must not
+    /// have; at most 63 bytes (RFC 1035, section 2.3.4).
+    pub fn host_name(&self) -> String {
+        const LABEL_BYTES_MAX: usize = 63;
+        let plain = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte.to_ascii_lowercase()) } else { '-' };
+        let mut name: String = b"simpul-".iter().copied().chain(self.0.bytes()).map(plain).collect();
+        name.truncate(LABEL_BYTES_MAX);
+        // Its end must not be a dash; the id may end with one.
+        name.truncate(name.trim_end_matches('-').len());
+        name
+    }
 }
 
 impl FromStr for NodeId {

@@ -126,6 +126,15 @@ fn events() {
         }),
         "a200830319ee481b000001a1ee565e0001820ba400706536363134313033653734353264326601070203036a302e312e30207069636f",
     );
+    check(
+        event(EventBody::Site {
+            act: SiteAct::Looked,
+            camera: Some(text("gate")),
+            who: text("10.0.0.7"),
+            detail: text("12"),
+        }),
+        "a200830319ee481b000001a1ee565e00018210a40003016467617465026831302e302e302e3703623132",
+    );
     check(event(EventBody::Tamper { open: true }), "a200830319ee481b000001a1ee565e0001820ca100f5");
     check(
         event(EventBody::ButtonStuck { desk: text("1"), stuck: true }),
@@ -506,6 +515,7 @@ fn numbers_never_move() {
          9 journal_damaged, 10 journal_failed, 11 impossible_value"
     );
     assert_eq!(list!(BoardReset), "1 power_on, 2 brownout, 3 watchdog, 4 pin, 5 software, 6 unknown");
+    assert_eq!(list!(SiteAct), "1 opened, 2 refused, 3 looked, 4 masked, 5 confirmed, 6 accepted, 7 code_made");
     assert_eq!(
         list!(RejectReason),
         "1 bad_checksum, 2 unsupported, 3 malformed, 4 too_large, 5 wrong_node, 6 too_many_intervals, 7 bad_image_hash"

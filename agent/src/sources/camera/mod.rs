@@ -12,7 +12,7 @@ use simpul_clock::{Clock, Moment};
 use simpul_wire::Text;
 use simpul_wire::event::{CameraCondition, EventBody, EventRecord};
 use simpul_wire::image::ImageMeta;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::digest::Login;
 use self::http::{Failed, Peer};
@@ -30,6 +30,7 @@ mod entropy;
 mod http;
 mod jpeg;
 mod judge;
+pub(crate) mod masks;
 mod onvif;
 mod picture;
 mod schedule;
@@ -119,7 +120,12 @@ fn peer(config: &CameraConfig) -> Result<(Url, Peer), CameraError> {
 }
 
 struct Camera<S> {
+    /// As configured; its masks are those in force: the configured and the drawn ones.
     config: CameraConfig,
+    /// The configured masks alone.
+    configured: Vec<Mask>,
+    /// Resolution of the picture that was last looked at to aim: masks are drawn over it.
+    aimed: Option<(u16, u16)>,
     sink: S,
     stamper: Stamper,
     clock: Clock,
@@ -165,14 +171,15 @@ impl<S: Sink> Camera<S> {
         shown: watch::Sender<CameraShown>,
     ) -> Result<Self, CameraError> {
         let (address, peer) = peer(&config)?;
-        let has_masks = !config.masks.is_empty();
-        let view_file = has_masks.then(|| ViewFile::new(&config));
-        let view = view_file.as_ref().map(|file| file.load(config.mask_resolution)).unwrap_or_default();
-        let due_after = judge::due_after(config.heartbeat, config.interval);
-        let judge = Judge::new(has_masks, config.frozen_after, due_after, view.clone());
+        let configured = config.masks.clone();
+        let config = masks::in_force(config);
+        let (view_file, judge) = judge_of(&config);
+        let view = judge.view().clone();
         let schedule = Schedule::new(clock.now(), config.interval, random());
         Ok(Camera {
             config,
+            configured,
+            aimed: None,
             sink,
             stamper,
             clock,
@@ -208,6 +215,8 @@ impl<S: Sink> Camera<S> {
                 CameraAction::SnapshotNow => self.poll(Purpose::Asked).await,
                 CameraAction::ConfirmView if self.view_file.is_none() => Ok("no masks: nothing to confirm".into()),
                 CameraAction::ConfirmView => self.poll(Purpose::Confirm).await,
+                CameraAction::Aim(picture) => self.aim(picture).await,
+                CameraAction::Mask(drawn) => self.mask(drawn).await,
             }
         };
         // Whoever asked may have gone.
@@ -246,6 +255,53 @@ impl<S: Sink> Camera<S> {
             Failed::Refused { .. } | Failed::Impossible(_) => {}
         }
         Err(what)
+    }
+
+    /// A picture for somebody who aims the camera. No poll: it moves no schedule and is not judged; only a refused
+    /// password counts, so that aiming cannot lock us out.
+    async fn aim(&mut self, picture: oneshot::Sender<Vec<u8>>) -> Result<String, String> {
+        let body = match self.fetch().await {
+            Ok(body) => body,
+            Err(failed) => {
+                self.asked_address = None;
+                let what = failed.to_string();
+                let ended = match failed {
+                    Failed::Refused { times, .. } => Some(Ended::Refused(times)),
+                    Failed::Impossible(_) => Some(Ended::Impossible),
+                    Failed::NoAnswer(_) | Failed::Unusable(_) => None,
+                };
+                if let Some(ended) = ended
+                    && self.schedule.ended(self.clock.now(), ended, random())
+                {
+                    let until = self.schedule.next();
+                    self.shown.send_modify(|shown| shown.paused_until = Some(until));
+                    self.report(CameraCondition::Unauthorized, &what).await;
+                }
+                return Err(what);
+            }
+        };
+        let structure = jpeg::check(&body).map_err(|error| error.to_string())?;
+        self.aimed = Some((structure.width, structure.height));
+        // Whoever asked may have gone.
+        let _ = picture.send(structure.stripped(&body));
+        Ok(String::new())
+    }
+
+    /// Keep drawn masks, then use them from the next picture on.
+    async fn mask(&mut self, drawn: Vec<Mask>) -> Result<String, String> {
+        let file = masks::MaskFile::new(&self.config);
+        let count = drawn.len();
+        let kept = masks::Drawn { masks: drawn, resolution: self.aimed };
+        blocking(move || file.save(&kept).map(|()| kept))
+            .await
+            .map(|kept| {
+                self.config.masks.clone_from(&self.configured);
+                masks::add(&mut self.config, kept);
+            })
+            .map_err(|error| format!("the masks cannot be kept: {error}"))?;
+        (self.view_file, self.judge) = judge_of(&self.config);
+        self.kept_view = self.judge.view().clone();
+        Ok(format!("{count} drawn, {} in force", self.config.masks.len()))
     }
 
     async fn fetch(&mut self) -> Result<Vec<u8>, Failed> {
@@ -352,6 +408,15 @@ impl<S: Sink> Camera<S> {
             }
         }
     }
+}
+
+/// The judge of a camera's pictures, and the file of its view if it has masks.
+fn judge_of(config: &CameraConfig) -> (Option<ViewFile>, Judge) {
+    let has_masks = !config.masks.is_empty();
+    let view_file = has_masks.then(|| ViewFile::new(config));
+    let view = view_file.as_ref().map(|file| file.load(config.mask_resolution)).unwrap_or_default();
+    let due_after = judge::due_after(config.heartbeat, config.interval);
+    (view_file, Judge::new(has_masks, config.frozen_after, due_after, view))
 }
 
 /// A picture that was looked at, masked as configured.

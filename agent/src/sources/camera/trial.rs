@@ -8,7 +8,7 @@ use simpul_clock::Clock;
 
 use super::http::Failed;
 use super::view_file::ViewFile;
-use super::{CameraError, DECODER, blocking, judge, look, onvif, peer};
+use super::{CameraError, DECODER, blocking, judge, look, masks, onvif, peer};
 use crate::config::{CameraAddress, CameraConfig};
 
 /// A name server in a village's network answers at once or not at all.
@@ -57,6 +57,7 @@ pub async fn try_once(config: &CameraConfig, clock: &Clock, within: Duration) ->
 }
 
 async fn ask(config: &CameraConfig, clock: &Clock) -> Trial {
+    let config = &masks::in_force(config.clone());
     let (address, mut peer) = match peer(config) {
         Ok(pair) => pair,
         Err(CameraError::Password { source, .. }) => return Trial::Secret(source.to_string()),

@@ -4,7 +4,7 @@
 //! 202. Every request is limited in rate, size and time, and carries the bearer token (health excepted). Refusals are
 //! JSON that says what to do (`reply`).
 //!
-//! `connections` is the only place that knows sockets, `body` what a request may say, `counter` which counter
+//! `super::connections` is the only place that knows sockets, `body` what a request may say, `counter` which counter
 //! a total belongs to.
 
 use std::net::IpAddr;
@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use simpul_clock::Clock;
 use simpul_wire::service::{Origin, ServiceBody, ServiceRecord};
@@ -29,6 +31,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use self::counter::Counter;
 use self::rate::Rates;
 use self::reply::Refusal;
+use super::connections::{self, Answer};
 use super::readings::Accumulator;
 use super::totals::{self, Step, Totals, TotalsFile};
 use super::{Sink, told};
@@ -37,10 +40,9 @@ use crate::spool::{AppendError, NewRecord};
 use crate::stamper::Stamper;
 
 mod body;
-mod connections;
 mod counter;
 mod rate;
-mod reply;
+pub(crate) mod reply;
 
 /// A body is read within so long, or the connection is given up: 16 KiB over a poor Wi-Fi takes a second.
 const BODY_READ_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -104,7 +106,18 @@ pub async fn serve<S: Sink>(
         totals_file,
     });
     api.settle_everything().await;
-    let serving = connections::serve(listener, router(&api), api.clone(), shutdown.clone());
+    let (router, admitting) = (TowerToHyperService::new(router(&api)), api.clone());
+    let answer: Answer = Arc::new(move |address, request| {
+        let routed = admitting.admit(address).map(|()| router.call(request));
+        async move {
+            match routed {
+                Ok(routed) => routed.await,
+                Err(refusal) => Ok(refusal.into_response()),
+            }
+        }
+        .boxed()
+    });
+    let serving = connections::serve(listener, answer, shutdown.clone());
     let closing = api.clone().close_minutes(shutdown);
     tokio::join!(serving, closing);
     Ok(())
@@ -256,43 +269,47 @@ impl<S: Sink> FromRequest<Arc<Api<S>>> for Sent {
     async fn from_request(request: Request, api: &Arc<Api<S>>) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         api.authorize(&parts.headers)?;
-        let limit = api.body_bytes_max;
-        let too_large = || {
-            let message = format!("the body is over {limit} bytes; send fewer items at once");
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-        };
-        let declared =
-            parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if declared.is_some_and(|length| length > limit as u64) {
-            return Err(too_large());
-        }
-        let read = async {
-            let mut bytes = Vec::new();
-            let mut stream = body.into_data_stream();
-            while let Some(chunk) = stream.next().await {
-                let chunk = chunk.map_err(|_| {
-                    Refusal::new(StatusCode::BAD_REQUEST, "cut_short", "the body was cut short; send the request again")
-                })?;
-                if bytes.len() + chunk.len() > limit {
-                    return Err(too_large());
-                }
-                bytes.extend_from_slice(&chunk);
-            }
-            Ok(Bytes::from(bytes))
-        };
-        let body = tokio::time::timeout(BODY_READ_MAX, read).await.map_err(|_| {
-            Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "too_slow",
-                "the body did not come within 10 s; send the request again",
-            )
-        })??;
-        if !body.is_empty() && !is_json(&parts.headers) {
-            let message = "send the body as JSON, with the header Content-Type: application/json";
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message));
-        }
+        let body = read_body(&parts.headers, body, api.body_bytes_max).await?;
         Ok(Sent { headers: parts.headers, body })
     }
+}
+
+/// A body of at most `limit` bytes of JSON, or an empty one, within [`BODY_READ_MAX`].
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let message = format!("the body is over {limit} bytes; send fewer items at once");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let read = async {
+        let mut bytes = Vec::new();
+        let mut stream = body.into_data_stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| {
+                Refusal::new(StatusCode::BAD_REQUEST, "cut_short", "the body was cut short; send the request again")
+            })?;
+            if bytes.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Bytes::from(bytes))
+    };
+    let body = tokio::time::timeout(BODY_READ_MAX, read).await.map_err(|_| {
+        Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too_slow",
+            "the body did not come within 10 s; send the request again",
+        )
+    })??;
+    if !body.is_empty() && !is_json(headers) {
+        let message = "send the body as JSON, with the header Content-Type: application/json";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message));
+    }
+    Ok(body)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -14,29 +14,29 @@ const STORAGE_RETRY_S: u64 = 5;
 
 /// A refusal. `{"error": code, "message": what is wrong and what to do}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) code: &'static str,
-    pub(super) message: String,
-    pub(super) retry_after_s: Option<u64>,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) retry_after_s: Option<u64>,
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Refusal { status, code, message: message.into(), retry_after_s: None }
     }
 
-    pub(super) fn invalid(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
     }
 
-    pub(super) fn key_reused() -> Self {
+    pub(crate) fn key_reused() -> Self {
         let message = "the idempotency key was used before for another record; use a new key for each record and repeat \
                        a key only with the same content";
         Refusal::new(StatusCode::CONFLICT, "key_reused", message)
     }
 
-    pub(super) fn too_many_requests(limit_per_s: u32, retry_after_s: u64) -> Self {
+    pub(crate) fn too_many_requests(limit_per_s: u32, retry_after_s: u64) -> Self {
         let message = format!("more than {limit_per_s} requests per second from this address; wait {retry_after_s} s");
         Refusal {
             retry_after_s: Some(retry_after_s),
@@ -44,7 +44,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn storage(message: impl std::fmt::Display) -> Self {
+    pub(crate) fn storage(message: impl std::fmt::Display) -> Self {
         let message = format!("{message}; nothing was accepted, send it again");
         Refusal {
             retry_after_s: Some(STORAGE_RETRY_S),
@@ -52,7 +52,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn full(message: impl std::fmt::Display) -> Self {
+    pub(crate) fn full(message: impl std::fmt::Display) -> Self {
         let message = format!("{message}; nothing was accepted, send it again later");
         Refusal { retry_after_s: Some(FULL_RETRY_S), ..Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "full", message) }
     }

@@ -11,6 +11,7 @@ NODE='@NODE@'
 VOLUME='@VOLUME@'
 AGENT='@AGENT@'
 HOOK='@HOOK@'
+HOST='@HOST@'
 ROOT="${SIMPUL_ROOT:-}"
 
 boot=
@@ -65,6 +66,19 @@ case $AGENT in
     cp "$boot/simpul-agent.service" "$ROOT/etc/systemd/system/simpul-agent.service" || fail "the unit cannot be copied"
     ;;
 esac
+
+if [ -n "$HOST" ]; then
+    # The label's link names the machine so; what answers for .local takes the name from here.
+    echo "$HOST" > "$ROOT/etc/hostname.new" && mv "$ROOT/etc/hostname.new" "$ROOT/etc/hostname" \
+        || fail "the machine's name cannot be written"
+    if grep -q '^127\.0\.1\.1' "$ROOT/etc/hosts" 2>/dev/null; then
+        sed "s/^127\.0\.1\.1.*/127.0.1.1 $HOST/" "$ROOT/etc/hosts" > "$ROOT/etc/hosts.new" \
+            && mv "$ROOT/etc/hosts.new" "$ROOT/etc/hosts" || fail "the machine's name cannot be written"
+    fi
+    if [ -z "$ROOT" ] && [ -z "$HOOK" ]; then
+        hostname "$HOST" && systemctl try-restart avahi-daemon.service || say "the name $HOST is known after a restart"
+    fi
+fi
 
 mkdir -p "$ROOT/etc/simpul" "$ROOT/var/lib/simpul" || fail "the system cannot be written"
 umask 077

@@ -19,6 +19,7 @@ use super::cache::{BlockCache, Slice};
 use super::partitions::Partition;
 use super::problem::Problem;
 use crate::bundle::{self, Bundle};
+use crate::label::link::Link;
 
 const SCRIPT: &str = include_str!("first_boot.sh");
 const UNIT: &[u8] = include_bytes!("simpul-agent.service");
@@ -180,7 +181,8 @@ fn files(
         .replace("@NODE@", &bundle.manifest.node)
         .replace("@VOLUME@", &format!("{:04X}-{:04X}", volume >> 16, volume & 0xFFFF))
         .replace("@AGENT@", &format!("{PREFIX}{agent}"))
-        .replace("@HOOK@", &mechanism.hook());
+        .replace("@HOOK@", &mechanism.hook())
+        .replace("@HOST@", &host(bundle));
     let new = |name: &str, bytes: &[u8]| NewFile { name: format!("{PREFIX}{name}"), bytes: bytes.to_vec() };
     let mut files = vec![new(agent, &bundle.agent), new("agent.toml", &bundle.config)];
     if !is_package {
@@ -221,6 +223,12 @@ fn files(
         }
     }
     Ok(files)
+}
+
+/// What the machine is to be called; nothing: no phone will look for it by its label, and its name is left alone.
+fn host(bundle: &Bundle) -> String {
+    let node: Option<simpul_wire::NodeId> = bundle.manifest.node.parse().ok().filter(|_| Link::of(bundle).is_some());
+    node.map(|node| node.host_name()).unwrap_or_default()
 }
 
 fn is_ours(vendor_data: &str) -> bool {

@@ -1,10 +1,12 @@
 //! `simpul label`: labels for the nodes' cases, as an A4 sheet of 3 x 8 (PDF) or one picture (PNG).
 //!
 //! A label has the village, the node's id, the end of the hardware's serial if it is known, and a QR code with
-//! `SIMPUL:1:<node>[:<serial>]`. The sheet fits the common 70 x 37 mm sticker sheets (24 on a page); `--skip` leaves the
+//! `SIMPUL:1:<node>[:<serial>]`; with the node's bundle at hand and `[phone]` in its configuration, the code is the link to
+//! the node's phone page with that behind its `#` ([`link`]). The sheet fits the common 70 x 37 mm sticker sheets (24 on a page); `--skip` leaves the
 //! stickers out that are gone already. Both are drawn from the same [`Face`].
 
 mod glyphs;
+pub mod link;
 mod picture;
 mod sheet;
 
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 use qrcode::{EcLevel, QrCode};
 use simpul_words::{Label, Language, Words};
 
+use self::link::Link;
 use crate::exit::Exit;
 use crate::list::problem::Problem;
 use crate::list::{self, Node};
@@ -34,6 +37,8 @@ pub struct Request {
     pub list: Option<PathBuf>,
     /// A single node: its id, village and serial.
     pub single: Option<(String, String, Option<String>)>,
+    /// The single node's bundle.
+    pub bundle: Option<PathBuf>,
     /// Codes that there are.
     pub known: Option<PathBuf>,
     /// Stickers of the first sheet that are used already.
@@ -59,9 +64,10 @@ pub struct Face {
 
 impl Face {
     /// The face of `node`'s label.
-    pub fn of(node: &Node, language: Language) -> Result<Self, Problem> {
+    pub fn of(node: &Node, link: Option<&Link>, language: Language) -> Result<Self, Problem> {
         let serial = node.serial.as_ref().map(|serial| format!(":{serial}")).unwrap_or_default();
-        let content = format!("SIMPUL:1:{}{serial}", node.node);
+        let plain = format!("SIMPUL:1:{}{serial}", node.node);
+        let content = link.map_or_else(|| plain.clone(), |link| link.text(&plain));
         // Level M: 15 % of it may be scratched away, which a label in a cabinet will be.
         let code = QrCode::with_error_correction_level(content, EcLevel::M)
             .map_err(|_| Problem::TooMuchForQr { node: node.node.clone() })?;
@@ -94,7 +100,14 @@ pub fn run(request: &Request, language: Language) -> Result<(), Exit> {
         (None, Some((node, village, serial))) => vec![Node::new(node, village, serial.as_deref(), 1)?],
         (None, None) => return Err(Exit::Usage),
     };
-    let pages = make(&nodes, request.skip, &request.to, language)?;
+    let bundles: Vec<Option<PathBuf>> = match &request.list {
+        Some(file) => {
+            nodes.iter().map(|node| list::bundle_of(file, node)).map(|it| it.exists().then_some(it)).collect()
+        }
+        None => vec![request.bundle.clone()],
+    };
+    let links = links(&nodes, &bundles)?;
+    let pages = make(&nodes, &links, request.skip, &request.to, language)?;
     let path = request.to.display();
     println!(
         "{}",
@@ -109,10 +122,26 @@ pub fn run(request: &Request, language: Language) -> Result<(), Exit> {
     Ok(())
 }
 
+/// Each node's link, where it has a bundle.
+pub fn links(nodes: &[Node], bundles: &[Option<PathBuf>]) -> Result<Vec<Option<Link>>, Exit> {
+    let of = |(node, bundle): (&Node, &Option<PathBuf>)| match bundle {
+        Some(path) => Link::of_file(path, node),
+        None => Ok(None),
+    };
+    nodes.iter().zip(bundles).map(of).collect()
+}
+
 /// Make the sheet or picture at `to`; how many pages, for a sheet.
-pub fn make(nodes: &[Node], skip: usize, to: &Path, language: Language) -> Result<Option<usize>, Problem> {
+pub fn make(
+    nodes: &[Node],
+    links: &[Option<Link>],
+    skip: usize,
+    to: &Path,
+    language: Language,
+) -> Result<Option<usize>, Problem> {
     let path = to.display().to_string();
-    let faces = nodes.iter().map(|node| Face::of(node, language)).collect::<Result<Vec<_>, _>>()?;
+    let of = |(node, link): (&Node, &Option<Link>)| Face::of(node, link.as_ref(), language);
+    let faces = nodes.iter().zip(links).map(of).collect::<Result<Vec<_>, _>>()?;
     let extension = to.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     let (bytes, pages) = match (extension.as_deref(), &faces[..]) {
         (Some("pdf"), _) => {

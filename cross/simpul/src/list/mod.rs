@@ -7,7 +7,7 @@ pub mod problem;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use simpul_wire::NodeId;
@@ -68,6 +68,12 @@ pub fn read(file: &Path, known: Option<&Path>) -> Result<Vec<Node>, Problem> {
         }
     }
     Ok(nodes.into_iter().map(|(_, node)| node).collect())
+}
+
+/// Where a node's bundle is: as the list names it, else `<node>.tar`, beside the list.
+pub fn bundle_of(file: &Path, node: &Node) -> PathBuf {
+    let name = node.bundle.clone().unwrap_or_else(|| format!("{}.tar", node.node));
+    file.parent().unwrap_or(Path::new("")).join(name)
 }
 
 fn text(file: &Path) -> Result<String, Problem> {

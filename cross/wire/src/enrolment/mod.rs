@@ -34,3 +34,12 @@ pub const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// The name in each hub's certificate, whatever its addresses are: a district's CA gives it to hubs alone, so a hub
 /// that moves, or is reached by a tunnel, needs no other certificate.
 pub const HUB_NAME: &str = "hub.simpul.internal";
+
+/// What a node's phone code is computed from, before the SHA-256 of its token's secret (docs/adr/0010-phone-page.md).
+pub const PHONE_CODE_PURPOSE: &[u8] = b"simpul phone code 1";
+
+/// Bytes of a phone code: the first of the SHA-256.
+pub const PHONE_CODE_BYTES: usize = 12;
+
+/// The port of a node's phone page, unless its configuration says another.
+pub const PHONE_PORT: u16 = 8481;

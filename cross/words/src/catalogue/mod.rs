@@ -11,6 +11,7 @@ mod common;
 mod doctor;
 mod help;
 mod label;
+mod phone;
 
 pub use ask::Ask;
 pub use board::Board;
@@ -20,6 +21,7 @@ pub use common::Common;
 pub use doctor::Doctor;
 pub use help::Help;
 pub use label::Label;
+pub use phone::Phone;
 
 use crate::Entry;
 
@@ -33,4 +35,5 @@ pub const AREAS: &[&[Entry]] = &[
     Doctor::ENTRIES,
     Help::ENTRIES,
     Label::ENTRIES,
+    Phone::ENTRIES,
 ];

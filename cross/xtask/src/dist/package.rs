@@ -61,6 +61,9 @@ impl Package<'_> {
         put(&format!("usr/bin/{name}"), &read(self.program)?)?;
         put(&format!("lib/systemd/system/{name}.service"), &input(&format!("{name}.service"))?)?;
         put(&format!("etc/simpul/{config}"), &input(config)?)?;
+        if *name == "simpul-agent" {
+            put("lib/udev/rules.d/60-simpul-led.rules", &input("60-simpul-led.rules")?)?;
+        }
         put(&format!("usr/share/doc/{name}/README.md"), &read(&inputs_readme())?)?;
         put(&format!("usr/share/doc/{name}/copyright"), COPYRIGHT.as_bytes())?;
         if let Some(parts) = self.parts {

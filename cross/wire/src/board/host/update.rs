@@ -184,9 +184,9 @@ impl Updater {
     }
 
     /// Whether this board will never take the image.
-    pub(super) fn is_refused(&self, board: Option<(&Hello, Option<Tried>)>) -> bool {
+    pub fn is_refused(&self, board: Option<(&Hello, Option<Tried>)>) -> bool {
         let (Some(Ok(image)), Some((hello, tried))) = (&self.image, board) else { return false };
-        matches!(rest(image, hello, tried), Some(Rest::OtherHardware | Rest::NoLoader | Rest::NoJournal))
+        matches!(rest(image, hello, tried, self.again), Some(Rest::OtherHardware | Rest::NoLoader | Rest::NoJournal))
     }
 
     /// The board said who it is.

@@ -1,24 +1,28 @@
-//! Sockets of the local API: how many, from whom, for how long. HTTP/1.1 only.
+//! Sockets of what listens on the village LAN: how many, from whom, for how long. HTTP/1.1 only. Leaves to others: what
+//! is answered.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::Request;
-use axum::response::IntoResponse;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Api;
-use crate::sources::{Sink, told};
+use super::told;
+
+/// Answers a request of an address. Boxed: one set of code serves everything that listens.
+pub(crate) type Answer =
+    Arc<dyn Fn(IpAddr, Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>> + Send + Sync>;
 
 /// Most open connections: a village LAN's worth, at about 20 kB each. More wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -67,12 +71,7 @@ impl Drop for Place {
 }
 
 /// Accept until `shutdown`, then let open requests finish.
-pub(super) async fn serve<S: Sink>(
-    listener: TcpListener,
-    router: Router,
-    api: Arc<Api<S>>,
-    mut shutdown: watch::Receiver<bool>,
-) {
+pub(crate) async fn serve(listener: TcpListener, answer: Answer, mut shutdown: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let places = Places::default();
     let mut connections = JoinSet::new();
@@ -82,7 +81,7 @@ pub(super) async fn serve<S: Sink>(
             // Finished connections are reaped as they end.
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "local API: a connection's task was broken off");
+                    tracing::error!(%error, "village LAN: a connection's task was broken off");
                 }
                 continue;
             }
@@ -93,15 +92,15 @@ pub(super) async fn serve<S: Sink>(
             tracing::debug!(%address, "too many connections from one address: closed");
             continue;
         };
-        let (api, router, shutdown) = (api.clone(), router.clone(), shutdown.clone());
+        let (answer, shutdown) = (answer.clone(), shutdown.clone());
         connections.spawn(async move {
-            connection(stream, address, router, api, shutdown).await;
+            connection(stream, address, answer, shutdown).await;
             drop((slot, place));
         });
     }
     let all_done = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_MAX, all_done).await.is_err() {
-        tracing::info!(open = connections.len(), "local API: requests broken off at the stop");
+        tracing::info!(open = connections.len(), "village LAN: requests broken off at the stop");
     }
 }
 
@@ -113,31 +112,15 @@ async fn accept(
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer.ip().to_canonical(), slot)),
         Err(error) => {
-            tracing::warn!(%error, "local API: a connection could not be accepted");
+            tracing::warn!(%error, "village LAN: a connection could not be accepted");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
 }
 
-async fn connection<S: Sink>(
-    stream: TcpStream,
-    address: IpAddr,
-    router: Router,
-    api: Arc<Api<S>>,
-    mut shutdown: watch::Receiver<bool>,
-) {
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let admitted = api.admit(address);
-        let routed = admitted.map(|()| router.call(request));
-        async move {
-            match routed {
-                Ok(routed) => routed.await,
-                Err(refusal) => Ok(refusal.into_response()),
-            }
-        }
-    });
+async fn connection(stream: TcpStream, address: IpAddr, answer: Answer, mut shutdown: watch::Receiver<bool>) {
+    let service = service_fn(move |request| answer(address, request));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_READ_MAX)
@@ -152,6 +135,6 @@ async fn connection<S: Sink>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%address, %error, "local API: connection ended");
+        tracing::debug!(%address, %error, "village LAN: connection ended");
     }
 }
