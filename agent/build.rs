@@ -50,7 +50,10 @@ fn phone_page() {
 
 /// Without indentation and lines of comment.
 fn lines(text: &str) -> String {
-    let kept = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//") && !line.starts_with("/**"));
+    let kept = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("//") && !line.starts_with("/**"));
     kept.collect::<Vec<_>>().join("\n")
 }
 

@@ -15,8 +15,8 @@ use simpul_clock::Clock;
 use simpul_words::Language;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::doctor::network;
 use crate::config::{BoardPort, Config, print_defaults};
+use crate::doctor::network;
 use crate::enrolment::access::Enrolment;
 use crate::sources::board::image::Image;
 use crate::sources::board::port::Machine;
@@ -313,7 +313,9 @@ fn phone_code(path: &Path) -> Result<(), Failure> {
         .chain(network::addresses(&trie).into_iter().map(|address| address.to_string()));
     let links: String = hosts.map(|host| format!("  http://{host}:{port}/#{code}\n")).collect();
     let within = show_days(phone.open_for);
-    out(&format!("Open one of these on a phone in this network within {within}; the agent takes it within seconds:\n{links}"))
+    out(&format!(
+        "Open one of these on a phone in this network within {within}; the agent takes it within seconds:\n{links}"
+    ))
 }
 
 fn show_days(duration: std::time::Duration) -> String {

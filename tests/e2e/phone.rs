@@ -85,8 +85,13 @@ async fn a_technician_examines_masks_and_accepts_with_a_phone() {
         let (events, _) = hub.rows("/api/v1/events", None).await.ok()?;
         let told: Vec<_> = events.iter().filter(|event| event["kind"] == "site").collect();
         let has = |part: &str| told.iter().any(|event| event["detail"].as_str().is_some_and(|it| it.contains(part)));
-        let all = ["act=code_made", "act=opened", "act=looked camera=kamera-1", "act=masked camera=kamera-1",
-            "act=accepted who=Sari <b>Teknisi</b>"];
+        let all = [
+            "act=code_made",
+            "act=opened",
+            "act=looked camera=kamera-1",
+            "act=masked camera=kamera-1",
+            "act=accepted who=Sari <b>Teknisi</b>",
+        ];
         all.iter().all(|part| has(part)).then_some(())
     })
     .await

@@ -80,7 +80,8 @@ impl<S: Sink> Phone<S> {
     async fn route(&self, address: IpAddr, head: Head, body: Body) -> Result<Response, Refusal> {
         let path = head.uri.path().to_owned();
         let reads = matches!(path.as_str(), "/" | "/api/state" | "/api/aim");
-        let acts = matches!(path.as_str(), "/api/session" | "/api/examine" | "/api/masks" | "/api/confirm" | "/api/accept");
+        let acts =
+            matches!(path.as_str(), "/api/session" | "/api/examine" | "/api/masks" | "/api/confirm" | "/api/accept");
         let expected = match (reads, acts) {
             (true, _) => Method::GET,
             (_, true) => Method::POST,

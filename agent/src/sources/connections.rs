@@ -7,8 +7,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-
-
 use axum::http::Request;
 use axum::response::Response;
 use futures_util::future::BoxFuture;

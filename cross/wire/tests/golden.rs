@@ -403,10 +403,7 @@ fn numbers_never_move() {
          9 journal_damaged, 10 journal_failed, 11 impossible_value"
     );
     assert_eq!(list!(BoardReset), "1 power_on, 2 brownout, 3 watchdog, 4 pin, 5 software, 6 unknown");
-    assert_eq!(
-        list!(SiteAct),
-        "1 opened, 2 refused, 3 looked, 4 masked, 5 confirmed, 6 accepted, 7 code_made"
-    );
+    assert_eq!(list!(SiteAct), "1 opened, 2 refused, 3 looked, 4 masked, 5 confirmed, 6 accepted, 7 code_made");
     assert_eq!(
         list!(RejectReason),
         "1 bad_checksum, 2 unsupported, 3 malformed, 4 too_large, 5 wrong_node, 6 too_many_intervals, 7 bad_image_hash"

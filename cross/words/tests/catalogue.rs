@@ -20,9 +20,7 @@ fn sources() -> String {
                 if name != "target" && name != "catalogue" && name != "node_modules" {
                     gather(&path, into);
                 }
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                || folder.ends_with("phone/page")
-            {
+            } else if path.extension().is_some_and(|extension| extension == "rs") || folder.ends_with("phone/page") {
                 into.push_str(&fs::read_to_string(&path).expect("a source"));
                 into.push('\n');
             }

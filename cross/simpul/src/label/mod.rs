@@ -101,7 +101,9 @@ pub fn run(request: &Request, language: Language) -> Result<(), Exit> {
         (None, None) => return Err(Exit::Usage),
     };
     let bundles: Vec<Option<PathBuf>> = match &request.list {
-        Some(file) => nodes.iter().map(|node| list::bundle_of(file, node)).map(|it| it.exists().then_some(it)).collect(),
+        Some(file) => {
+            nodes.iter().map(|node| list::bundle_of(file, node)).map(|it| it.exists().then_some(it)).collect()
+        }
         None => vec![request.bundle.clone()],
     };
     let links = links(&nodes, &bundles)?;
