@@ -113,6 +113,43 @@ fn the_first_boots_script_installs_and_takes_its_secrets_away_and_may_be_cut_any
 }
 
 #[test]
+fn a_node_with_a_phone_page_gets_the_name_that_its_label_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = image(folder.path(), "a.img", BOOKWORM);
+    let node = "35.12.07.2003-01";
+    let token = simpul_wire::enrolment::EnrolmentToken {
+        node: node.parse().expect("an id"),
+        secret: simpul_wire::enrolment::Secret::from_bytes([7; 16]),
+        authority: [1; 32],
+        addresses: vec!["hub.example:8884".parse().expect("an address")],
+        expires_s: 1,
+    };
+    for (more, hostname, hosts) in [
+        ("[phone]\n", "simpul-35-12-07-2003-01\n", "127.0.0.1 localhost\n127.0.1.1 simpul-35-12-07-2003-01\n"),
+        ("", "raspberrypi\n", "127.0.0.1 localhost\n127.0.1.1\traspberrypi\n"),
+    ] {
+        let place = tempfile::tempdir().expect("a folder");
+        let bundle = support::bundle_of(place.path(), node, "node.tar", more, &token.to_string());
+        let card = place.path().join("card");
+        let output = simpul(&["card", &shown(&image), "--to", &shown(&card), "--node", &shown(&bundle), "--yes"]);
+        assert!(output.status.success(), "{}", said(&output));
+        let root = place.path().join("root");
+        let boot = root.join("boot/firmware");
+        fs::create_dir_all(&boot).expect("a root");
+        fs::create_dir_all(root.join("etc")).expect("a root");
+        fs::write(root.join("etc/hostname"), "raspberrypi\n").expect("a name");
+        fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n127.0.1.1\traspberrypi\n").expect("names");
+        tool("mcopy", &["-s", "-i", &support::at(&card), "::*", &shown(&boot)]);
+        let mut script = Command::new("sh");
+        script.arg(boot.join("simpul-first-boot.sh")).env("SIMPUL_ROOT", &root);
+        let output = script.output().expect("sh");
+        assert!(output.status.success(), "{}", said(&output));
+        let read = |path: &str| fs::read_to_string(root.join(path)).expect("a file");
+        assert_eq!((&*read("etc/hostname"), &*read("etc/hosts")), (hostname, hosts), "{more:?}");
+    }
+}
+
+#[test]
 fn a_damaged_file_on_the_card_is_not_installed_and_the_card_still_boots() {
     let folder = tempfile::tempdir().expect("a folder");
     let image = image(folder.path(), "a.img", BOOKWORM);

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::process::Stdio;
 
-use support::{BOOKWORM, bundle, command, image, on_fat, said, shown, simpul, tool};
+use support::{BOOKWORM, bundle, bundle_of, command, image, on_fat, said, shown, simpul, tool};
 
 const LIST: &str = "node,village,serial\n\
     35.12.07.2003-01,Banyuglugur,100000003f7a2c11\n\
@@ -35,6 +35,50 @@ fn the_codes_on_a_sheet_and_a_picture_say_their_nodes() {
     let output = simpul(&["label", "--node", node, "--village", village, "--to", &shown(&picture)]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(read("one.png"), [format!("SIMPUL:1:{node}")]);
+}
+
+#[test]
+fn with_its_bundle_a_nodes_code_is_the_link_to_its_phone_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = "35.12.07.2003-01";
+    let token = simpul_wire::enrolment::EnrolmentToken {
+        node: node.parse().expect("an id"),
+        secret: simpul_wire::enrolment::Secret::from_bytes([7; 16]),
+        authority: [1; 32],
+        addresses: vec!["hub.example:8884".parse().expect("an address")],
+        expires_s: 1,
+    };
+    bundle_of(folder.path(), node, &format!("{node}.tar"), "[phone]\n", &token.to_string());
+    // The second has a bundle without the page, the third none.
+    bundle(folder.path(), "35.12.07.2004-01", "35.12.07.2004-01.tar");
+    let list = folder.path().join("box.csv");
+    fs::write(&list, LIST).expect("a list");
+    let sheet = folder.path().join("labels.pdf");
+    let output = simpul(&["label", &shown(&list), "--to", &shown(&sheet)]);
+    assert!(output.status.success(), "{}", said(&output));
+    tool("pdftoppm", &["-r", "300", "-png", &shown(&sheet), &shown(&folder.path().join("page"))]);
+    let read = |picture: &str| {
+        let output = tool("zbarimg", &["-q", "--raw", &shown(&folder.path().join(picture))]);
+        let mut lines: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let link = |serial: &str| {
+        format!("http://simpul-35-12-07-2003-01.local:8481/#SIMPUL:1:{node}{serial}:ff4d29764c3edc8422ecd192")
+    };
+    let others = ["SIMPUL:1:35.12.03.2007-02:10000000aa00bb22".to_owned(), "SIMPUL:1:35.12.07.2004-01".to_owned()];
+    assert_eq!(read("page-1.png"), [&others[..], &[link(":100000003f7a2c11")]].concat());
+    let picture = folder.path().join("one.png");
+    let bundle = shown(&folder.path().join(format!("{node}.tar")));
+    let one = ["label", "--node", node, "--village", "Banyuglugur", "--bundle", &bundle, "--to", &shown(&picture)];
+    let output = simpul(&one);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(read("one.png"), [link("")]);
+    // Another node's bundle would open another node.
+    let wrong =
+        ["label", "--node", "35.12.07.2009-01", "--village", "X", "--bundle", &bundle, "--to", &shown(&picture)];
+    let output = simpul(&wrong);
+    assert!(output.status.code() == Some(5) && said(&output).contains(node), "{}", said(&output));
 }
 
 #[test]

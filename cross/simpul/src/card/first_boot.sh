@@ -69,7 +69,7 @@ esac
 
 if [ -n "$HOST" ]; then
     # The label's link names the machine so; what answers for .local takes the name from here.
-    echo "$HOST" > "$ROOT/etc/hostname.new" && mv "$ROOT/etc/hostname.new" "$ROOT/etc/hostname" \
+    mkdir -p "$ROOT/etc" && echo "$HOST" > "$ROOT/etc/hostname.new" && chmod 644 "$ROOT/etc/hostname.new" && mv "$ROOT/etc/hostname.new" "$ROOT/etc/hostname" \
         || fail "the machine's name cannot be written"
     if grep -q '^127\.0\.1\.1' "$ROOT/etc/hosts" 2>/dev/null; then
         sed "s/^127\.0\.1\.1.*/127.0.1.1 $HOST/" "$ROOT/etc/hosts" > "$ROOT/etc/hosts.new" \

@@ -84,6 +84,11 @@ pub const TOKEN: &str = "simpul1qy0testtokenthatstandsnowhereelse";
 
 /// A bundle for `node`, made by `simpul` itself.
 pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
+    bundle_of(folder, node, to, "", TOKEN)
+}
+
+/// As [`bundle`], with more in its configuration and a token of its own.
+pub fn bundle_of(folder: &Path, node: &str, to: &str, more: &str, token: &str) -> PathBuf {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         fs::write(&path, bytes).expect("a file");
@@ -93,8 +98,8 @@ pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
     agent.resize(3_000_000, 0x5A);
     agent[18..20].copy_from_slice(&[0xB7, 0]);
     let (config, token, agent) = (
-        put("config.toml", format!("node = \"{node}\"\n").as_bytes()),
-        put("token.txt", format!("{TOKEN}\n").as_bytes()),
+        put("config.toml", format!("node = \"{node}\"\n{more}").as_bytes()),
+        put("token.txt", format!("{token}\n").as_bytes()),
         put("simpul-agent", &agent),
     );
     let to = folder.join(to);

@@ -81,8 +81,11 @@ crate::macros::catalogue! {
             id "Buat label: lembar A4 (PDF) atau satu gambar (PNG)"
             en "Make labels: an A4 sheet (PDF) or one picture (PNG)";
         LabelLong
-            id "Label berisi desa, id simpul, akhir nomor seri, dan kode QR. PDF: A4, 3 x 8 stiker 70 x 37 mm. PNG: satu label, 300 dpi. Daftar CSV: kolom node,village,serial."
-            en "A label has the village, the node's id, the end of its serial, and a QR code. PDF: A4, 3 x 8 stickers of 70 x 37 mm. PNG: one label, 300 dpi. CSV list: columns node,village,serial.";
+            id "Label berisi desa, id simpul, akhir nomor seri, dan kode QR. PDF: A4, 3 x 8 stiker 70 x 37 mm. PNG: satu label, 300 dpi. Daftar CSV: kolom node,village,serial. Dengan bundel di sebelah daftar, kode QR membuka halaman ponsel simpul itu."
+            en "A label has the village, the node's id, the end of its serial, and a QR code. PDF: A4, 3 x 8 stickers of 70 x 37 mm. PNG: one label, 300 dpi. CSV list: columns node,village,serial. With the bundles beside the list, the QR code opens the node's phone page.";
+        LabelBundle
+            id "Bundel simpul itu: kode QR menjadi tautan ke halaman ponselnya"
+            en "The node's bundle: the QR code becomes the link to its phone page";
         LabelList id "Daftar simpul (CSV)" en "The list of nodes (CSV)";
         LabelTo id "Berkas .pdf atau .png" en "The .pdf or .png";
         LabelSkip id "Stiker di lembar pertama yang sudah terpakai" en "Stickers of the first sheet that are used already";

@@ -21,7 +21,7 @@ crate::macros::catalogue! {
         Records { n } id "{n} catatan" en "{n} records";
         Lost id "Hilang" en "Lost";
         ClockIs id "Jam" en "Clock";
-        ClockGood id "dapat dipercaya" en "can be trusted";
+        ClockGood id "sudah disetel" en "set";
         ClockBad id "belum disetel" en "not set yet";
         Card id "Kartu penyimpanan" en "Storage card";
         CardFull id "penuh" en "full";
