@@ -360,7 +360,7 @@ fn a_hundred_power_cuts_during_a_change_of_the_configuration_end_in_the_old_or_t
             }
             cut_replacement(&mut random, &updates.join("launch"), &bytes_of(&launch));
         }
-        let in_force = in_force::load(&path, Some(&updates)).unwrap();
+        let in_force = in_force::load(&path, Some(&updates), true).unwrap();
         match (&in_force.origin, in_force.text.as_str()) {
             (Origin::File, OWN) => old += 1,
             (Origin::Hub { revision: 8, .. }, HUBS) => new += 1,
