@@ -177,7 +177,7 @@ fn whatever_is_wrong_with_a_program_on_trial_the_former_one_is_back_without_a_vi
 
 #[test]
 fn a_program_that_hangs_and_does_nothing_is_ended_by_the_alarm() {
-    let place = on_trial(&script("echo new; exec sleep 600"), 1);
+    let place = on_trial(&script("echo new; exec sleep 25"), 1);
     let began = Instant::now();
     let said: Vec<String> = (0..4).map(|_| place.who()).collect();
     assert_eq!(said, ["new", "new", "new", "old"]);
