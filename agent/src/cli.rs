@@ -291,7 +291,7 @@ fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// What the agent runs with.
 fn load(path: &Path) -> Result<Config, Failure> {
-    load_in_force(path, None).map(|in_force| in_force.config)
+    load_in_force(path, None, true).map(|in_force| in_force.config)
 }
 
 /// The folder of updates: only the packaged configuration has one unasked.
@@ -299,14 +299,15 @@ fn updates_of(path: &Path, updates: Option<PathBuf>) -> Option<PathBuf> {
     updates.or_else(|| (path == Path::new(CONFIG)).then(|| PathBuf::from(update::UPDATES)))
 }
 
-fn load_in_force(path: &Path, updates: Option<PathBuf>) -> Result<InForce, Failure> {
-    in_force::load(path, updates_of(path, updates).as_deref()).map_err(|error| Failure::Config(error.to_string()))
+fn load_in_force(path: &Path, updates: Option<PathBuf>, trial: bool) -> Result<InForce, Failure> {
+    let updates = updates_of(path, updates);
+    in_force::load(path, updates.as_deref(), trial).map_err(|error| Failure::Config(error.to_string()))
 }
 
 fn check(path: &Path, updates: Option<PathBuf>) -> Result<(), Failure> {
     let config = Config::load(path).map_err(|error| Failure::Config(error.to_string()))?;
     out(&format!("{}: good (node {})\n", path.display(), config.node))?;
-    let in_force = load_in_force(path, updates)?;
+    let in_force = load_in_force(path, updates, true)?;
     if in_force.origin == in_force::Origin::File && in_force.set_aside.is_none() {
         return Ok(());
     }
@@ -314,7 +315,7 @@ fn check(path: &Path, updates: Option<PathBuf>) -> Result<(), Failure> {
 }
 
 fn print_in_force(path: &Path, updates: Option<PathBuf>) -> Result<(), Failure> {
-    let in_force = load_in_force(path, updates)?;
+    let in_force = load_in_force(path, updates, true)?;
     // A refused file's words take several lines.
     let why = in_force.why(path).replace('\n', "\n# ");
     out(&format!("# {why}\n{}", in_force.text))
@@ -331,7 +332,7 @@ fn run_agent(path: &Path, updates: Option<PathBuf>) -> Result<run::End, Failure>
     // First of all: a program on trial, and its configuration, may be such that nothing else comes about.
     let place =
         updates.as_deref().map_or(Place::Packaged, |updates| launcher::start(updates, std::env::args_os().skip(1)));
-    let in_force = load_in_force(path, updates.clone())?;
+    let in_force = load_in_force(path, updates.clone(), launcher::is_counted())?;
     // A log that cannot be written (its disk is full too) must not matter: to say so on standard error would panic.
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr);
     log.log_internal_errors(false).init();

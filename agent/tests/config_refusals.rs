@@ -355,3 +355,29 @@ fn secrets_are_never_logged_or_printed() {
         assert!(!text.contains("rahasia-"), "{text}");
     }
 }
+
+#[test]
+fn keys_and_times_of_updates_are_read_in_both_notations_and_refused_with_their_place() {
+    let hex = "4cb5abf6ad79fbf5abbccafcc269d85cd2651ed4b885b5869f241aedf0a5ba29";
+    let base64 = "TLWr9q15+/WrvMr8wmnYXNJlHtS4hbWGnyQa7fCluik=";
+    let text = format!(
+        "{LEAST}[update]\nkeys = [\"{hex}\", \"{base64}\"]\nnot_between = [\"07:30-12:00\", \"23:00-01:15\"]\nzone = \"WIT\"\n"
+    );
+    let update = Config::parse(&text, Path::new(".")).unwrap().update;
+    assert_eq!(update.keys[0], update.keys[1]);
+    assert_eq!(update.not_between, [(450, 720), (1_380, 75)]);
+    assert_eq!((update.zone_minutes, update.trial.as_secs()), (540, 900));
+    let short = &hex[2..];
+    let key = format!("at most 4 public keys (Ed25519) in hexadecimal or base64, such as [\"{hex}\"]");
+    let expected = format!("line 5: update.keys: [\"{}… is not allowed; {key}", &short[..58]);
+    check(&format!("[update]\nkeys = [\"{short}\"]\n"), &[&expected]);
+    for bad in ["\"7:30-12:00\"", "\"07:30\"", "\"24:00-25:00\"", "\"08:00-08:00\"", "\"08:60-09:00\"", "730"] {
+        let allowed = "at most 8 times of day, such as [\"07:30-12:00\"]";
+        let expected = format!("line 5: update.not_between: [{bad}] is not allowed; {allowed}");
+        check(&format!("[update]\nnot_between = [{bad}]\n"), &[&expected]);
+    }
+    let zone = "line 5: update.zone: \"UTC\" is not allowed; \"WIB\", \"WITA\" or \"WIT\", such as \"WITA\"";
+    check("[update]\nzone = \"UTC\"\n", &[zone]);
+    let trial = "line 5: update.trial: \"2 h\" is not allowed; a duration from 5 s to 1 h, such as \"30 min\"";
+    check("[update]\ntrial = \"2 h\"\n", &[trial]);
+}

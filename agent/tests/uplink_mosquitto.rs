@@ -6,6 +6,7 @@
     reason = "a test against a real process: deadlines, and helpers that fail loudly"
 )]
 
+#[allow(dead_code, reason = "shared with the tests of updates, which use more of it")]
 #[path = "uplink_mosquitto/district.rs"]
 mod district;
 

@@ -189,3 +189,18 @@ async fn an_order_that_is_off_for_longer_than_its_time_to_live_is_not_given_up_w
     order.reply.send(BoardAnswer { kept: true, result: Ok("done".to_string()) }).unwrap();
     assert_eq!(ordered.await.unwrap().result, Ok("done".to_string()));
 }
+
+#[tokio::test]
+async fn an_order_to_look_for_updates_is_answered_with_what_was_found() {
+    let look = |updates, left| look_for_updates(updates, Duration::from_millis(left));
+    assert_eq!(look(None, 1_000).await, Err("nobody looks for updates here".to_string()));
+    let (orders, mut receiver) = mpsc::channel::<Order>(1);
+    assert_eq!(look(Some(orders.clone()), 0).await, Err("expired before it could be begun".to_string()));
+    let (result, ()) = tokio::join!(look(Some(orders.clone()), 5_000), async {
+        receiver.recv().await.unwrap().send(Ok("nothing new".to_string())).unwrap();
+    });
+    assert_eq!(result, Ok("nothing new".to_string()));
+    assert_eq!(look(Some(orders.clone()), 5).await, Err("expired before the hub had answered".to_string()));
+    let busy = look(Some(orders), 5).await;
+    assert_eq!(busy, Err("it is being looked already, or something is on trial".to_string()));
+}

@@ -164,11 +164,13 @@ pub enum Event {
     /// The hub wants it to look.
     Ordered,
     /// What the hub offers.
-    Looked(Result<Offers, String>),
+    Looked(Result<Box<Offers>, String>),
     /// The content is there.
     Fetched(Result<(), Trouble>),
     /// It may be put on trial; of a board's image: its CRC-32.
     Prepared(Result<u32, Trouble>),
+    /// It could not be put on trial: the card cannot be written.
+    NotCommitted(String),
 }
 
 /// What is to be done.
@@ -196,7 +198,7 @@ enum Stage {
     Fetching(Job),
     Preparing(Job),
     Waiting { job: Job, since: Moment, crc32: u32 },
-    Committed,
+    Committed(Job),
 }
 
 /// The core.
@@ -254,11 +256,24 @@ impl Core {
                 }
             }
             Event::Fetched(Err(trouble)) | Event::Prepared(Err(trouble)) => self.failed(facts, trouble, &mut actions),
+            Event::NotCommitted(why) => {
+                match &self.stage {
+                    Some(Stage::Committed(Job::Program { downgrade: Some(hash), .. })) => self.notes.unspend(hash),
+                    Some(Stage::Committed(job)) if job.part() == Part::Board => self.notes.board = None,
+                    _ => {}
+                }
+                self.failed(facts, Trouble::Passing(why), &mut actions);
+            }
             Event::Prepared(Ok(crc32)) => {
                 if let Some(Stage::Preparing(job)) = self.stage.take() {
                     self.stage = Some(Stage::Waiting { job, since: facts.now, crc32 });
                 }
             }
+        }
+        // The board's is its own matter from then on; all else ends with a start anew.
+        let with_board = |stage: &mut Stage| matches!(stage, Stage::Committed(job) if job.part() == Part::Board);
+        if let Some(Stage::Committed(_)) = self.stage.take_if(with_board) {
+            self.look_at = facts.now + self.config.look_every;
         }
         self.watch_board(facts, &mut actions);
         self.commit_if_calm(facts, &mut actions);
@@ -282,7 +297,8 @@ impl Core {
     }
 
     fn failed(&mut self, facts: &Facts, trouble: Trouble, actions: &mut Vec<Action>) {
-        let Some(Stage::Fetching(job) | Stage::Preparing(job)) = self.stage.take() else { return };
+        let stage = self.stage.take();
+        let Some(Stage::Fetching(job) | Stage::Preparing(job) | Stage::Committed(job)) = stage else { return };
         match trouble {
             Trouble::Passing(why) => {
                 self.say(&job, Step::FetchFailed, &why, actions);
@@ -453,7 +469,7 @@ impl Core {
             self.say(&job, Step::Waiting, why, actions);
             return;
         }
-        self.stage = Some(Stage::Committed);
+        self.stage = Some(Stage::Committed(job.clone()));
         if let Job::Program { rollout, manifest, from, downgrade } = &job {
             if let Some(hash) = downgrade {
                 self.notes.spend(*hash);
@@ -466,8 +482,6 @@ impl Core {
                     crc32,
                     floor: manifest.floor,
                 });
-                self.stage = None;
-                self.look_at = facts.now + self.config.look_every;
             }
         }
         actions.push(Action::Commit(job));

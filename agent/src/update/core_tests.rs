@@ -44,7 +44,7 @@ impl Node {
 
     fn offered(&mut self, offers: Offers) -> Vec<String> {
         while !self.after(HOUR).contains(&"look".to_owned()) {}
-        self.on(Event::Looked(Ok(offers)))
+        self.on(Event::Looked(Ok(Box::new(offers))))
     }
 }
 
@@ -110,7 +110,7 @@ fn a_failed_download_is_told_once_and_begun_again_with_a_look() {
     let cut = || Event::Fetched(Err(Trouble::Passing("cut after 7 of 100 bytes".into())));
     assert_eq!(node.on(cut()), ["agent 0.5.0 -> 0.6.0: fetch_failed cut after 7 of 100 bytes"]);
     assert_eq!(node.after(PAUSE_MIN), ["look"]);
-    assert_eq!(node.on(Event::Looked(Ok(agent(6, 1)))), ["fetch 100 bytes"]);
+    assert_eq!(node.on(Event::Looked(Ok(Box::new(agent(6, 1))))), ["fetch 100 bytes"]);
     assert_eq!(node.on(cut()), [""; 0]);
     // Ever more seldom, and an hour at most.
     let mut pauses = Vec::new();
@@ -124,7 +124,7 @@ fn a_failed_download_is_told_once_and_begun_again_with_a_look() {
     assert!(pauses[11] > HOUR / 3);
     // A withdrawn one is not fetched on.
     while !node.after(Duration::from_secs(60)).contains(&"look".to_owned()) {}
-    assert_eq!(node.on(Event::Looked(Ok(Offers::default()))), [""; 0]);
+    assert_eq!(node.on(Event::Looked(Ok(Box::new(Offers::default())))), [""; 0]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn what_is_refused_is_told_once_in_its_rollout_and_told_again_in_another() {
     node.on(Event::Fetched(Ok(())));
     let bad = node.on(Event::Prepared(Err(Trouble::Final("it does not say who it is".into()))));
     assert_eq!(bad, ["agent 0.5.0 -> 0.6.0: refused it does not say who it is", "look"]);
-    assert_eq!(node.on(Event::Looked(Ok(agent(6, 5)))), [""; 0]);
+    assert_eq!(node.on(Event::Looked(Ok(Box::new(agent(6, 5))))), [""; 0]);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_configuration_is_taken_only_with_a_higher_revision() {
     node.on(Event::Fetched(Ok(())));
     let bad = node.on(Event::Prepared(Err(Trouble::Final("line 3: unknown key".into()))));
     assert_eq!(bad, ["configuration 7 -> 8: refused line 3: unknown key", "look"]);
-    node.on(Event::Looked(Ok(Offers::default())));
+    node.on(Event::Looked(Ok(Box::new(Offers::default()))));
     let again = "configuration 7 -> 8: refused revision 8 is not newer than 8, the last that this node judged";
     assert_eq!(node.offered(configuration(8, 3)), [again]);
     node.facts.configuration = (7, [9; 32]);
@@ -246,14 +246,25 @@ fn a_board_that_cannot_take_it_is_told_and_one_that_is_silent_is_waited_for() {
 fn an_order_to_look_is_answered_with_what_was_found() {
     let mut node = Node::new();
     assert_eq!(node.on(Event::Ordered), ["look"]);
-    assert_eq!(node.on(Event::Looked(Ok(Offers::default()))), ["answer: nothing new"]);
+    assert_eq!(node.on(Event::Looked(Ok(Box::new(Offers::default())))), ["answer: nothing new"]);
     node.on(Event::Ordered);
     assert_eq!(node.on(Event::Looked(Err("no hub answered".into()))), ["answer: not: no hub answered"]);
     node.on(Event::Ordered);
-    let refused = node.on(Event::Looked(Ok(agent(4, 1))));
+    let refused = node.on(Event::Looked(Ok(Box::new(agent(4, 1)))));
     assert_eq!(refused[1], "answer: what is offered is refused: the node's events say why");
     node.on(Event::Ordered);
     let found = ["answer: agent 0.6.0 is fetched", "fetch 100 bytes"];
-    assert_eq!(node.on(Event::Looked(Ok(agent(6, 2)))), found);
+    assert_eq!(node.on(Event::Looked(Ok(Box::new(agent(6, 2))))), found);
     assert_eq!(node.on(Event::Ordered), ["answer: an update is under way"]);
+}
+
+#[test]
+fn a_card_that_cannot_be_written_means_another_try_and_no_restart() {
+    let mut node = Node::new();
+    node.offered(agent(6, 1));
+    node.on(Event::Fetched(Ok(())));
+    assert_eq!(node.on(Event::Prepared(Ok(0))), ["commit agent 0.6.0"]);
+    let said = node.on(Event::NotCommitted("read-only".into()));
+    assert_eq!(said, ["agent 0.5.0 -> 0.6.0: fetch_failed read-only"]);
+    assert_eq!(node.after(PAUSE_MIN), ["look"]);
 }

@@ -87,11 +87,12 @@ fn last_file(updates: &Path) -> PathBuf {
     folder(updates).join("last.toml")
 }
 
-/// The configuration in force; without a folder of updates the file on the node, as it is.
+/// The configuration in force; without a folder of updates the file on the node, as it is. `trial`: one on trial counts,
+/// for this start of it was counted.
 ///
 /// # Errors
 /// Nothing can be used: what is wrong with the file on the node.
-pub fn load(path: &Path, updates: Option<&Path>) -> Result<InForce, ConfigError> {
+pub fn load(path: &Path, updates: Option<&Path>, trial: bool) -> Result<InForce, ConfigError> {
     let Some(updates) = updates else {
         let text = Config::read(path)?;
         let config = Config::load(path)?;
@@ -101,8 +102,11 @@ pub fn load(path: &Path, updates: Option<&Path>) -> Result<InForce, ConfigError>
     let read = Config::read(path);
     let file_sha256 = read.as_ref().map_or([0; 32], |text| hash(text.as_bytes()));
     let own = read.and_then(|text| Config::load(path).map(|config| (config, text)));
-    // Damaged: the launcher has told it.
-    let launch = Launch::load(updates).ok().flatten();
+    // Damaged, or not to be read by whoever asks.
+    let (launch, unreadable) = match Launch::load(updates) {
+        Ok(launch) => (launch, None),
+        Err(error) => (None, Some(format!("{}: {error}", updates.display()))),
+    };
     let (config, text) = match own {
         Ok(own) => own,
         Err(error) => {
@@ -111,8 +115,9 @@ pub fn load(path: &Path, updates: Option<&Path>) -> Result<InForce, ConfigError>
             return Ok(InForce { config, text, origin: Origin::LastGood(error), set_aside: None, file_sha256 });
         }
     };
-    let mut in_force = InForce { config, text, origin: Origin::File, set_aside: None, file_sha256 };
-    let wanted = launch.as_ref().and_then(wanted);
+    let mut in_force = InForce { config, text, origin: Origin::File, set_aside: unreadable, file_sha256 };
+    let proved = |launch: &Launch| launch.configuration.map(|remote| (remote, false));
+    let wanted = launch.as_ref().and_then(|launch| if trial { wanted(launch) } else { proved(launch) });
     if let Some((remote, on_trial)) = wanted {
         match remote_config(path, updates, &in_force, &remote) {
             Ok((config, text)) => {
@@ -305,7 +310,7 @@ mod tests {
     #[test]
     fn the_hubs_is_in_force_until_somebody_edits_the_file_on_the_node() {
         let (_folder, path, updates) = place();
-        let load = || super::load(&path, Some(&updates)).unwrap();
+        let load = || super::load(&path, Some(&updates), true).unwrap();
         assert_eq!(load().origin, Origin::File);
         let mut launch = Launch::new(packaged());
         let first = OWN.replace("hub:8883", "one:8883");
@@ -325,6 +330,7 @@ mod tests {
         });
         launch.save(&updates).unwrap();
         assert_eq!(load().config.uplink.hubs, ["two:8883"]);
+        assert_eq!(super::load(&path, Some(&updates), false).unwrap().config.uplink.hubs, ["one:8883"], "not counted");
         assert!(load().why(&path).starts_with("revision 8 of the hub is on trial"));
         launch.roll_back("no hub");
         launch.save(&updates).unwrap();
@@ -340,14 +346,14 @@ mod tests {
     fn a_refused_file_on_the_node_leaves_the_last_good_one_running() {
         let (_folder, path, updates) = place();
         fs::write(&path, "node = 7\n").unwrap();
-        assert!(super::load(&path, Some(&updates)).is_err(), "there is no last good one yet");
+        assert!(super::load(&path, Some(&updates), true).is_err(), "there is no last good one yet");
         keep_last(&updates, OWN).unwrap();
-        let in_force = super::load(&path, Some(&updates)).unwrap();
+        let in_force = super::load(&path, Some(&updates), true).unwrap();
         assert_eq!(in_force.config.node.as_str(), "a-01");
         assert!(in_force.why(&path).contains("is refused") && in_force.why(&path).contains("line 1"));
         fs::remove_file(&path).unwrap();
-        assert!(matches!(super::load(&path, Some(&updates)).unwrap().origin, Origin::LastGood(_)));
-        assert!(super::load(&path, None).is_err());
+        assert!(matches!(super::load(&path, Some(&updates), true).unwrap().origin, Origin::LastGood(_)));
+        assert!(super::load(&path, None, true).is_err());
     }
 
     #[test]
@@ -360,11 +366,11 @@ mod tests {
         let file = remote_file(&updates, &launch.configuration.unwrap().sha256);
         for damaged in [&text[..text.len() / 2], &text.replace("one", "owe")[..], ""] {
             fs::write(&file, damaged).unwrap();
-            let in_force = super::load(&path, Some(&updates)).unwrap();
+            let in_force = super::load(&path, Some(&updates), true).unwrap();
             assert_eq!(in_force.config.uplink.hubs, ["hub:8883"]);
             assert!(in_force.set_aside.is_some_and(|why| why.ends_with("is damaged")));
         }
         fs::remove_file(&file).unwrap();
-        assert_eq!(super::load(&path, Some(&updates)).unwrap().origin, Origin::File);
+        assert_eq!(super::load(&path, Some(&updates), true).unwrap().origin, Origin::File);
     }
 }

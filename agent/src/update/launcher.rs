@@ -167,6 +167,17 @@ fn tell(what: &str) {
     let _ = writeln!(io::stderr(), "simpul-agent: {what}");
 }
 
+/// Whether this start was counted as one on trial: the alarm goes with it, and stays over exec.
+pub fn is_counted() -> bool {
+    match alarm::cancel() {
+        Some(left_s) => {
+            alarm::set(left_s.max(1));
+            true
+        }
+        None => false,
+    }
+}
+
 /// What is on trial has proved itself: it is not ended by the alarm.
 pub fn cancel_alarm() {
     alarm::cancel();

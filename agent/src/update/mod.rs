@@ -159,7 +159,7 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What goes on beside the loop: one at a time, as the core wants it.
 enum Done {
-    Looked(Result<Offers, String>),
+    Looked(Result<Box<Offers>, String>),
     Fetched(Result<(), Trouble>),
     Prepared(Result<Prepared, Trouble>),
 }
@@ -249,10 +249,12 @@ impl Updates {
         {
             self.launch.roll_back("the card could not be written at the start");
         }
-        if let Some(Candidate::Configuration(_)) = candidate
-            && matches!(self.parts.in_force.origin, Origin::LastGood(_))
-        {
-            self.launch.roll_back("the file on the node is refused");
+        if let Some(Candidate::Configuration(_)) = candidate {
+            match self.parts.in_force.origin {
+                Origin::Hub { on_trial: true, .. } => {}
+                Origin::LastGood(_) => self.launch.roll_back("the file on the node is refused"),
+                _ => self.launch.roll_back("the card could not be written at the start"),
+            }
         }
         if self.launch.trial.is_none() {
             launcher::cancel_alarm();
@@ -386,17 +388,33 @@ impl Updates {
                     self.parts.say(told.clone()).await;
                 }
             }
-            if core.notes != before
-                && let Err(error) = core.notes.save(&self.parts.updates)
-            {
-                tracing::error!(%error, "what is remembered of updates cannot be written");
-            }
+            self.remember(&core.notes, &before);
             for action in actions {
-                if self.act(action) {
-                    self.parts.restart.send_replace(true);
-                    return;
+                match self.act(action) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        self.parts.restart.send_replace(true);
+                        return;
+                    }
+                    Err(why) => {
+                        let before = core.notes.clone();
+                        for action in core.handle(&facts, Event::NotCommitted(why)) {
+                            if let Action::Say(told) = action {
+                                self.parts.say(told).await;
+                            }
+                        }
+                        self.remember(&core.notes, &before);
+                    }
                 }
             }
+        }
+    }
+
+    fn remember(&self, notes: &Notes, before: &Notes) {
+        if notes != before
+            && let Err(error) = notes.save(&self.parts.updates)
+        {
+            tracing::error!(%error, "what is remembered of updates cannot be written");
         }
     }
 
@@ -469,8 +487,8 @@ impl Updates {
         }
     }
 
-    /// True: the agent is to be started anew.
-    fn act(&mut self, action: Action) -> bool {
+    /// True: the agent is to be started anew. An error: it could not be put on trial.
+    fn act(&mut self, action: Action) -> Result<bool, String> {
         match action {
             // Told already.
             Action::Say(_) => {}
@@ -511,7 +529,7 @@ impl Updates {
                 let _ = std::fs::remove_file(board_image(&self.parts.updates));
             }
         }
-        false
+        Ok(false)
     }
 
     fn preparation(&self, job: Job) -> impl FnOnce() -> Result<Prepared, Trouble> + Send + use<> {
@@ -540,15 +558,13 @@ impl Updates {
     }
 
     /// True: the agent is to be started anew.
-    fn commit(&mut self, job: &Job) -> bool {
+    fn commit(&mut self, job: &Job) -> Result<bool, String> {
         let candidate = match (self.prepared.take(), job) {
             (Some(Prepared::Board(bytes, _)), _) => {
                 let written = crate::files::replace_file(&board_image(&self.parts.updates), &bytes);
-                if let Err(error) = written {
-                    tracing::error!(%error, "the board's image cannot be written");
-                }
+                written.map_err(|error| format!("the board's image cannot be written: {error}"))?;
                 fetch::tidy(&self.parts.updates, None);
-                return false;
+                return Ok(false);
             }
             (Some(Prepared::Program(place, program)), Job::Program { .. }) => {
                 match place {
@@ -566,7 +582,7 @@ impl Updates {
                     rollout: offer.rollout,
                 })
             }
-            _ => return false,
+            _ => return Ok(false),
         };
         let floor = match job {
             Job::Program { manifest, .. } => manifest.floor,
@@ -582,13 +598,13 @@ impl Updates {
             floor,
             ailing: self.parts.health.ailing(),
         });
-        let saved = self.save_launch();
-        if saved {
-            fetch::tidy(&self.parts.updates, None);
-            tracing::info!(to = %job.to(), "the agent ends and is started anew with its new {}", job.part().name());
+        if !self.save_launch() {
+            self.launch.trial = None;
+            return Err("what is started next cannot be written".into());
         }
-        // If it could not be written the start anew finds the former state, and the update begins again.
-        true
+        fetch::tidy(&self.parts.updates, None);
+        tracing::info!(to = %job.to(), "the agent ends and is started anew with its new {}", job.part().name());
+        Ok(true)
     }
 }
 
@@ -614,9 +630,9 @@ fn identity(enrolment: &Enrolment) -> Result<crate::enrolment::store::Kept, Stri
     kept.ok_or_else(|| "this node is not enrolled: only an enrolled one can ask for updates".to_owned())
 }
 
-async fn look(enrolment: &Enrolment) -> Result<Offers, String> {
+async fn look(enrolment: &Enrolment) -> Result<Box<Offers>, String> {
     let kept = identity(enrolment)?;
-    client::offers(&kept, enrolment.time()).await.map_err(|error| error.to_string())
+    client::offers(&kept, enrolment.time()).await.map(Box::new).map_err(|error| error.to_string())
 }
 
 /// The hub, as content comes from it.

@@ -121,6 +121,11 @@ impl Notes {
         push(&mut self.downgrades, ByteArray::from(manifest), DOWNGRADES_MAX);
     }
 
+    /// It was not, after all.
+    pub fn unspend(&mut self, manifest: &[u8; 8]) {
+        self.downgrades.retain(|known| **known != *manifest);
+    }
+
     /// A trial ended.
     pub fn ended(&mut self, ended: &Ended) {
         self.revision = self.revision.max(ended.revision);
