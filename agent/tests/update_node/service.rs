@@ -225,6 +225,7 @@ fn enrol(district: &District, offering: &Offering, folder: &Path) {
         hubs: Vec::new(),
         addresses: vec![offering.address.parse().unwrap()],
         renew: false,
+        carry: None,
     };
     let validity = Validity { from_s: 1_600_000_000, to_s: 4_000_000_000 };
     let key = rcgen::KeyPair::from_pem(&identity.key_pem).unwrap();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use simpul_clock::Clock;
+use simpul_hub::updates::ledger::Ledger;
 use simpul_hub::view::View;
 use simpul_hub::view::registry::{RegisteredNode, Registry};
 use simpul_hub::web::tokens::{self, Tokens};
@@ -40,6 +41,8 @@ pub struct Options {
     pub tokens: Vec<&'static str>,
     /// The demo's proxy.
     pub fibre_control: Option<std::net::SocketAddr>,
+    /// Its updates.
+    pub updates: Option<Arc<Ledger>>,
 }
 
 impl Hub {
@@ -71,7 +74,7 @@ impl Hub {
             commands.clone(),
             tokens,
             false,
-            (options.fibre_control, None),
+            (options.fibre_control, options.updates),
             stopped.clone(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

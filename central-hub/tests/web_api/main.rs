@@ -12,3 +12,4 @@ mod hub;
 mod live;
 mod operations;
 mod reads;
+mod rollouts;

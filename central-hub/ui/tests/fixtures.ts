@@ -143,6 +143,7 @@ export function node(id: string, now_ms: number, change: Partial<NodeView> & { h
     age_s: heard_s,
     interval_s: 30,
     version: '0.1.0',
+    platform: 'aarch64-linux',
     epoch: '6f2c91ab03de4471',
     epoch_count: 1,
     streams: ['service', 'event', 'reading', 'snapshot'].map((name) => stream(name)),
@@ -198,6 +199,7 @@ function hub(now_ms: number): Overview['hub'] {
     restored: null,
     incoming_dropped: 0,
     quarantined: null,
+    paused_rollouts: [],
   };
 }
 

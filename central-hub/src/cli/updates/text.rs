@@ -107,7 +107,8 @@ pub fn show(row: &RolloutRow) -> String {
         let ring = progress.ring.map_or_else(|| "-".to_owned(), |ring| (ring + 1).to_string());
         let platform = progress.platform.as_deref().unwrap_or("not known");
         let line = format!(
-            "{node:<20} {platform:<14} ring {ring}  {:<12} since {}  {}",
+            "{:<20} {platform:<14} ring {ring}  {:<12} since {}  {}",
+            node.as_str(),
             progress.standing(),
             date(progress.since_ms),
             progress.detail

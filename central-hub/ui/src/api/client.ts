@@ -1,8 +1,8 @@
 // The hub's API over HTTP: the only place that knows paths and status codes.
 
 import type { Failure } from './link';
-import type { ExaminationView, Overview } from './model';
-import { parse_examination, parse_overview } from './parse';
+import type { ExaminationView, Overview, RolloutView } from './model';
+import { parse_examination, parse_overview, parse_rollouts } from './parse';
 
 /** A hub that has not answered by then is not answering: the wall must say so within its 15 s. */
 const FETCH_TIMEOUT_MS = 8_000;
@@ -100,6 +100,16 @@ export async function fetch_examination(node: string, language: string): Promise
     const path = `/api/v1/nodes/${encodeURIComponent(node)}/examination?language=${language}`;
     const response = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
     return response.ok ? parse_examination(await response.json()) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The newest rollouts of updates; undefined: they could not be read. */
+export async function fetch_rollouts(): Promise<RolloutView[] | undefined> {
+  try {
+    const response = await fetch('/api/v1/rollouts', { cache: 'no-store', signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+    return response.ok ? parse_rollouts(await response.json()) : undefined;
   } catch {
     return undefined;
   }

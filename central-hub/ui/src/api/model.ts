@@ -29,6 +29,7 @@ export interface NodeView {
   age_s: number | null;
   interval_s: number | null;
   version: string | null;
+  platform: string | null;
   epoch: string | null;
   epoch_count: number;
   streams: StreamView[];
@@ -274,4 +275,39 @@ export interface HubView {
   restored: RestoredView | null;
   incoming_dropped: number;
   quarantined: string | null;
+  /** Updates that wait for a person. */
+  paused_rollouts: PausedRolloutView[];
+}
+
+export interface PausedRolloutView {
+  number: number;
+  /** Why, in the hub's words. */
+  reason: string;
+}
+
+/** How many nodes of a rollout are where. */
+export interface RolloutCountsView {
+  planned: number;
+  waiting: number;
+  trial: number;
+  confirmed: number;
+  rolled_back: number;
+  refused: number;
+  silent: number;
+  behind: number;
+}
+
+export interface RolloutView {
+  number: number;
+  part: string;
+  version: string | null;
+  state: string;
+  reason: string;
+  ring: number;
+  rings: string;
+  rings_total: number;
+  nodes_total: number;
+  counts: RolloutCountsView;
+  made_ms: number;
+  made_by: string;
 }

@@ -1,6 +1,6 @@
 // Looks at an answer before the page believes it: a proxy's error page with status 200 is no overview.
 
-import type { ExaminationView, Overview } from './model';
+import type { ExaminationView, Overview, RolloutView } from './model';
 
 const NODE_LISTS = ['streams', 'cameras', 'readings'] as const;
 
@@ -25,6 +25,13 @@ export function parse_examination(answer: unknown): ExaminationView | null | und
   const { findings } = examination;
   const whole = findings === null || (Array.isArray(findings) && findings.every((it: unknown) => is_object(it) && typeof it['what'] === 'string'));
   return whole ? (examination as unknown as ExaminationView) : undefined;
+}
+
+/** The answer as rollouts, or undefined if it is none. */
+export function parse_rollouts(answer: unknown): RolloutView[] | undefined {
+  const whole = (it: unknown): boolean =>
+    is_object(it) && Number.isFinite(it['number']) && typeof it['state'] === 'string' && typeof it['reason'] === 'string' && is_object(it['counts']);
+  return Array.isArray(answer) && answer.every(whole) ? (answer as RolloutView[]) : undefined;
 }
 
 function is_object(value: unknown): value is Record<string, unknown> {

@@ -25,7 +25,7 @@ export function days_short(hub: HubView): boolean {
 }
 
 export interface HubAlert {
-  kind: 'withholding' | 'mqtt_down' | 'quarantined' | 'restored';
+  kind: 'withholding' | 'mqtt_down' | 'quarantined' | 'restored' | 'rollout_paused';
   /** The hub's own words, if it has any. */
   detail: string | null;
 }
@@ -36,5 +36,8 @@ export function hub_alerts(hub: HubView): HubAlert[] {
   if (!hub.mqtt_ready) alerts.push({ kind: 'mqtt_down', detail: null });
   if (hub.quarantined !== null) alerts.push({ kind: 'quarantined', detail: hub.quarantined });
   if (hub.restored !== null) alerts.push({ kind: 'restored', detail: null });
+  // A hub of before updates has no such list.
+  const paused = (hub.paused_rollouts ?? []).map(({ number, reason }) => `${number}: ${reason}`);
+  if (paused.length > 0) alerts.push({ kind: 'rollout_paused', detail: paused.join('; ') });
   return alerts;
 }

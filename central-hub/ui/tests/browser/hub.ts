@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
-import type { ExaminationView, Overview } from '../../src/api/model';
+import type { ExaminationView, Overview, RolloutView } from '../../src/api/model';
 import { scene_png } from './scene';
 
 const DIST = join(import.meta.dirname, '../../dist');
@@ -25,6 +25,8 @@ export class PlayedHub {
   order_id = '';
   /** The newest examination of every node, in words of a language. */
   examination: (language: string) => ExaminationView | null = () => null;
+  /** Its updates. */
+  rollouts: RolloutView[] = [];
   overviews_served = 0;
   /** Ids of the images that were fetched, in order. */
   looks: number[] = [];
@@ -106,6 +108,9 @@ export class PlayedHub {
     if (request.method === 'GET' && path.endsWith('/examination')) {
       const language = new URL(request.url ?? '/', this.url).searchParams.get('language') ?? '';
       return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ node: '', examination: this.examination(language) }));
+    }
+    if (path === '/api/v1/rollouts') {
+      return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(this.rollouts));
     }
     const image = /^\/api\/v1\/snapshots\/(\d+)\/image$/.exec(path);
     if (image) {

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const HUB = ['model.rs', 'model/board.rs', 'model/examination.rs', 'model/hub.rs'].map((file) => readFileSync(join(import.meta.dirname, '../../../src/view', file), 'utf8')).join('\n').replace(/\/\/.*$/gm, '');
+const HUB = ['model.rs', 'model/board.rs', 'model/examination.rs', 'model/hub.rs', 'model/rollout.rs'].map((file) => readFileSync(join(import.meta.dirname, '../../../src/view', file), 'utf8')).join('\n').replace(/\/\/.*$/gm, '');
 const PAGE = readFileSync(join(import.meta.dirname, '../../src/api/model.ts'), 'utf8');
 
 type Fields = Map<string, string>;

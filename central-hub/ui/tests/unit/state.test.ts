@@ -2,13 +2,15 @@
 
 import { describe, expect, it } from 'vitest';
 import { new_link, type Link } from '../../src/api/link';
-import { parse_overview } from '../../src/api/parse';
+import type { RolloutCountsView, RolloutView } from '../../src/api/model';
+import { parse_overview, parse_rollouts } from '../../src/api/parse';
 import { announcements } from '../../src/state/announce';
 import { arrange_cameras, IMAGE_STALE_MS, IMAGE_TOO_OLD_MS, picture } from '../../src/state/cameras';
 import { Elapsed, hub_now_ms } from '../../src/state/clock';
 import { freshness } from '../../src/state/freshness';
 import { backup_overdue, budget_share, days_short, hub_alerts } from '../../src/state/hub';
 import { arrange, backlog_share, compare_worst_first, group_by_liveness, short_titles, totals, troubles } from '../../src/state/nodes';
+import { shown_counts, shown_rollouts } from '../../src/state/updates';
 import { coverage, group_services, service_sums, villages_without_data } from '../../src/state/services';
 import { camera, many_nodes, node, NOW_MS, service, stream, three_nodes } from '../fixtures';
 
@@ -185,8 +187,26 @@ describe('hub', () => {
   });
   it('alarms once for each thing that is wrong, also after a restore', () => {
     expect(hub_alerts(hub)).toEqual([]);
-    const wrong = { ...hub, withholding: true, mqtt_ready: false, quarantined: 'set aside', restored: { at_ms: NOW_MS, backup_ms: null } };
-    expect(hub_alerts(wrong).map((alert) => alert.kind)).toEqual(['withholding', 'mqtt_down', 'quarantined', 'restored']);
+    const wrong = { ...hub, withholding: true, mqtt_ready: false, quarantined: 'set aside', restored: { at_ms: NOW_MS, backup_ms: null }, paused_rollouts: [{ number: 3, reason: 'x' }] };
+    expect(hub_alerts(wrong).map((alert) => alert.kind)).toEqual(['withholding', 'mqtt_down', 'quarantined', 'restored', 'rollout_paused']);
+    expect(hub_alerts(wrong).at(-1)?.detail).toBe('3: x');
+  });
+});
+
+describe('rollouts', () => {
+  const counts: RolloutCountsView = { planned: 3, waiting: 0, trial: 1, confirmed: 9, rolled_back: 1, refused: 0, silent: 0, behind: 0 };
+  const rollout = (number: number, state: string): RolloutView =>
+    ({ number, part: 'agent', version: '0.2.0', state, reason: '', ring: 1, rings: '1,all', rings_total: 2, nodes_total: 14, counts, made_ms: 0, made_by: 'cli:agus' });
+  it('that are open come first, then the newest, and no more than five', () => {
+    const all = [rollout(9, 'finished'), rollout(8, 'cancelled'), rollout(7, 'finished'), rollout(6, 'running'), rollout(5, 'finished'), rollout(4, 'paused')];
+    expect(shown_rollouts(all).map((it) => it.number)).toEqual([6, 4, 9, 8, 7]);
+  });
+  it('show what is not zero, and mark bad news', () => {
+    expect(shown_counts(counts).map((it) => [it.kind, it.nodes, it.bad])).toEqual([['planned', 3, false], ['trial', 1, false], ['confirmed', 9, false], ['rolled_back', 1, true]]);
+  });
+  it('are refused when the answer is none', () => {
+    expect(parse_rollouts([rollout(1, 'running')])).toHaveLength(1);
+    for (const answer of [null, {}, [{}], [{ ...rollout(1, 'running'), counts: null }]]) expect(parse_rollouts(answer)).toBeUndefined();
   });
 });
 
