@@ -8,6 +8,7 @@ pub mod font;
 pub mod http;
 pub mod hub;
 pub mod loop_disk;
+pub mod machine;
 pub mod memory;
 pub mod namespace;
 pub mod node;

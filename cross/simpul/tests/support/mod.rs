@@ -82,6 +82,9 @@ pub const TRIXIE: &[(&str, &str)] = &[
 /// The token of these tests' bundles; not to be found anywhere but on a card.
 pub const TOKEN: &str = "simpul1qy0testtokenthatstandsnowhereelse";
 
+/// A camera's password in them.
+pub const PASSWORD: &str = "sandi-kamera-yang-tidak-ada\n";
+
 /// A bundle for `node`, made by `simpul` itself.
 pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
     let put = |name: &str, bytes: &[u8]| {
@@ -97,6 +100,7 @@ pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
         put("token.txt", format!("{TOKEN}\n").as_bytes()),
         put("simpul-agent", &agent),
     );
+    let password = put("kamera-1.password", PASSWORD.as_bytes());
     let to = folder.join(to);
     let made = simpul(&[
         "bundle",
@@ -111,6 +115,8 @@ pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
         &token,
         "--agent",
         &agent,
+        "--secret",
+        &password,
         "--to",
         &to.display().to_string(),
     ]);

@@ -1,0 +1,35 @@
+//! What boots from a card in an emulated machine: the power cuts of a whole machine.
+
+use std::process::Command;
+
+use crate::run::{command, target};
+use crate::{card_image, dist, system};
+
+/// Cuts of `cargo xtask test`.
+const SMALL_KILLS: u32 = 2;
+
+/// The machine's cuts in `cargo xtask test`: few, on the programs that the tests use and the agent as it ships.
+pub fn small_run() -> anyhow::Result<Command> {
+    let mut run = program("debug")?;
+    run.args(["--kills", &SMALL_KILLS.to_string()]);
+    Ok(run)
+}
+
+/// All cuts, and the control without fsync, whose agent is the release build: a static one cannot be told so.
+pub fn full_run(words: &[String]) -> anyhow::Result<Command> {
+    dist::build_agent_of_this_machine()?;
+    let mut run = program("release")?;
+    let folder = target().join("machine/control");
+    std::fs::create_dir_all(&folder)?;
+    run.arg("--control-package").arg(dist::trial_package("simpul-agent", "release", "0.0.1", &folder)?);
+    run.args(words);
+    Ok(run)
+}
+
+fn program(profile: &str) -> anyhow::Result<Command> {
+    system::ensure(system::MACHINE)?;
+    let image = card_image::ensure()?;
+    let mut run = command(&target().join(profile).join("simpul-machine").to_string_lossy(), &[]);
+    run.arg("--image").arg(image).arg("--package").arg(dist::shipping_package(&target().join("machine"))?);
+    Ok(run)
+}
