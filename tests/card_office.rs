@@ -215,6 +215,30 @@ impl Office {
         }
     }
 
+    /// Wait until the hub says that the node's I/O board is good.
+    pub async fn board_is_good(&mut self, within: Duration) -> Result<()> {
+        self.until("a good I/O board at the hub", within, async |office| {
+            let node = office.hub.node(Self::id()).await.ok()??;
+            (node["board"]["condition"] == "good").then_some(())
+        })
+        .await
+    }
+
+    /// Wait until the hub has so many records of this service.
+    pub async fn counted(&mut self, service: &str, records: usize, within: Duration) -> Result<()> {
+        self.until("the count at the hub", within, async |office| {
+            let (rows, _) = office.hub.rows("/api/v1/service-records", None).await.ok()?;
+            (rows.iter().filter(|row| row["service"] == service).count() == records).then_some(())
+        })
+        .await
+    }
+
+    /// All that nobody should have to type: the token, and the passwords on the card.
+    pub fn secrets(&self) -> Result<Vec<String>> {
+        let token = fs::read_to_string(self.folder.path().join("token.txt"))?.trim().to_owned();
+        Ok(vec![token, API_TOKEN.to_owned(), CAMERA_PASSWORD.to_owned()])
+    }
+
     /// Callers at the machine's local API.
     pub fn desk(&self, prefix: &str, ledger: &Ledger) -> Result<Desk> {
         Desk::at(Self::id(), &format!("http://127.0.0.1:{}", self.api_port), API_TOKEN, prefix, ledger)

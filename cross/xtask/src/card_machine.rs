@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::run::{command, target};
-use crate::{card_image, dist, system};
+use crate::{card_image, dist, firmware, pico, system};
 
 /// Cuts of `cargo xtask test`.
 const SMALL_KILLS: u32 = 2;
@@ -24,6 +24,17 @@ pub fn full_run(words: &[String]) -> anyhow::Result<Command> {
     run.arg("--control-package").arg(dist::trial_package("simpul-agent", "release", "0.0.1", &folder)?);
     run.args(words);
     Ok(run)
+}
+
+/// What the bench of a technician's work looks for: the I/O board's images, the agent as it ships, the card's image.
+pub fn prepare_technician() -> anyhow::Result<()> {
+    system::ensure(system::MACHINE)?;
+    firmware::build()?;
+    pico::packages()?;
+    dist::build_agent_of_this_machine()?;
+    dist::shipping_package(&target().join("machine"))?;
+    card_image::ensure()?;
+    Ok(())
 }
 
 fn program(profile: &str) -> anyhow::Result<Command> {

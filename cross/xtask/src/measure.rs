@@ -24,11 +24,21 @@ pub enum Bench {
     Outage,
     /// From a press of a board's button to the record in the hub.
     Board,
+    /// From an empty card to the node that the hub shows as verified: seconds, keys, secrets typed.
+    Technician,
 }
 
 impl Bench {
-    const ALL: [Bench; 7] =
-        [Bench::Spool, Bench::Intake, Bench::Mqtt, Bench::Wire, Bench::Footprint, Bench::Outage, Bench::Board];
+    const ALL: [Bench; 8] = [
+        Bench::Spool,
+        Bench::Intake,
+        Bench::Mqtt,
+        Bench::Wire,
+        Bench::Footprint,
+        Bench::Outage,
+        Bench::Board,
+        Bench::Technician,
+    ];
 
     fn target(self) -> &'static str {
         match self {
@@ -39,6 +49,7 @@ impl Bench {
             Bench::Footprint => "bench_footprint",
             Bench::Outage => "bench_outage",
             Bench::Board => "bench_board",
+            Bench::Technician => "bench_technician",
         }
     }
 
@@ -46,7 +57,7 @@ impl Bench {
     fn needs(self) -> &'static [system::Need] {
         match self {
             Bench::Spool | Bench::Intake | Bench::Mqtt | Bench::Board => &[],
-            Bench::Footprint => system::DIST,
+            Bench::Footprint | Bench::Technician => system::DIST,
             Bench::Wire | Bench::Outage => system::NETWORK,
         }
     }
@@ -55,7 +66,7 @@ impl Bench {
     fn as_root_for(self) -> Option<&'static str> {
         match self {
             Bench::Spool | Bench::Intake | Bench::Mqtt | Bench::Board => None,
-            Bench::Footprint => Some("loop devices"),
+            Bench::Footprint | Bench::Technician => Some("loop devices"),
             Bench::Wire | Bench::Outage => Some("network namespaces"),
         }
     }
@@ -94,11 +105,14 @@ pub fn bench(name: Option<Bench>) -> anyhow::Result<()> {
         benches.into_iter().map(|bench| anyhow::Ok((bench, bench.command()?))).collect::<Result<Vec<_>, _>>()?;
     stages.next("release build of the programs");
     page::build()?;
-    run(&mut cargo(&["build", "--release", "-p", "simpul-agent", "-p", "simpul-hub", "--bins"]))?;
+    run(&mut cargo(&["build", "--release", "-p", "simpul-agent", "-p", "simpul-hub", "-p", "simpul", "--bins"]))?;
     for (bench, command) in &mut commands {
         stages.next(bench.target());
         if *bench == Bench::Footprint {
             dist::build_agent_of_this_machine()?;
+        }
+        if *bench == Bench::Technician {
+            card_machine::prepare_technician()?;
         }
         own_the_report(*bench)?;
         run(command)?;

@@ -18,6 +18,7 @@ pub mod process;
 pub mod proxy;
 pub mod report;
 pub mod scene;
+pub mod terminal;
 pub mod visitors;
 pub mod wait;
 
