@@ -25,9 +25,12 @@ echo card >"$root/etc/hostname"
 printf '127.0.0.1 localhost card\n' >"$root/etc/hosts"
 printf '[Match]\nName=en*\n[Network]\nDHCP=ipv4\n' >"$root/etc/systemd/network/80-wired.network"
 : >"$root/etc/machine-id"
-# Nobody is there to answer, and an emulated machine is slow enough without the housekeeping.
+# Nobody is there to answer; each unit's start takes a second of emulation: without housekeeping and what only people need.
 for unit in systemd-firstboot.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
-    e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-networkd-wait-online.service; do
+    e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-networkd-wait-online.service systemd-logind.service getty.target \
+    sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount dev-hugepages.mount dev-mqueue.mount \
+    sys-fs-fuse-connections.mount proc-sys-fs-binfmt_misc.automount modprobe@.service systemd-update-utmp.service \
+    systemd-user-sessions.service systemd-pstore.service systemd-random-seed.service systemd-journal-catalog-update.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 chroot "$root" systemctl --quiet enable systemd-networkd.service 2>"$folder/log"
@@ -53,6 +56,8 @@ TTYPath=/dev/console
 WantedBy=multi-user.target
 UNIT
 chroot "$root" systemctl --quiet enable say-state.service 2>"$folder/log"
+# As an image is that was started once at its maker's: nothing of what the packages brought has to be indexed at first.
+touch "$root/etc/.updated" "$root/var/.updated"
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/locale/* "$root"/usr/share/man/*
 
 boot=$folder/boot.fat
