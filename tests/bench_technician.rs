@@ -37,7 +37,8 @@ const HOLD: Duration = Duration::from_millis(100);
 const GOAL_SECONDS: f64 = 180.0;
 
 /// The agent is told of its board and of one desk.
-const BOARD: &str = "[board]\nport = \"/dev/ttyS1\"\nsimulated = true\n\n[[board.desk]]\nbutton = 1\nservice = \"ktp\"\n";
+const BOARD: &str =
+    "[board]\nport = \"/dev/ttyS1\"\nsimulated = true\n\n[[board.desk]]\nbutton = 1\nservice = \"ktp\"\n";
 
 /// A card in a reader: a loop device over a sparse file. Detached when dropped.
 struct Card {
@@ -108,7 +109,11 @@ async fn bench() -> Result<()> {
     let status = terminal.wait_for_end(COPY_MAX).await?;
     ensure!(status.success(), "simpul ended with {status}:\n{}", terminal.said());
     let copy = copying.elapsed();
-    println!("{}\nthe card is done after {:.1} s; into the board", terminal.said().trim(), copy.as_secs_f64());
+    for line in terminal.said().lines() {
+        // Progress is drawn over and over in one line.
+        println!("| {}", line.rsplit("\x1b[2K").next().unwrap_or_default());
+    }
+    println!("the card is done after {:.1} s; into the board", copy.as_secs_f64());
 
     let plugged = Instant::now();
     office.first_boot().await?;

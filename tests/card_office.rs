@@ -197,14 +197,15 @@ impl Office {
 
     /// Wait until the hub shows the node as enrolled and live, with a reading and a picture: what a technician waits for.
     pub async fn verified(&mut self) -> Result<Value> {
-        let waited = self.until("the node at the hub, live, with a reading and a picture", VERIFIED_MAX, async |office| {
-            let node = office.hub.node(Self::id()).await.ok()??;
-            let live = node["connected"] == true && node["liveness"] == "live";
-            let readings = node["readings"].as_array().is_some_and(|readings| !readings.is_empty());
-            let cameras = node["cameras"].as_array();
-            let picture = cameras.is_some_and(|cameras| cameras.iter().any(|camera| !camera["snapshot"].is_null()));
-            (live && readings && picture).then_some(node)
-        });
+        let waited =
+            self.until("the node at the hub, live, with a reading and a picture", VERIFIED_MAX, async |office| {
+                let node = office.hub.node(Self::id()).await.ok()??;
+                let live = node["connected"] == true && node["liveness"] == "live";
+                let readings = node["readings"].as_array().is_some_and(|readings| !readings.is_empty());
+                let cameras = node["cameras"].as_array();
+                let picture = cameras.is_some_and(|cameras| cameras.iter().any(|camera| !camera["snapshot"].is_null()));
+                (live && readings && picture).then_some(node)
+            });
         match waited.await {
             Ok(node) => Ok(node),
             Err(error) => {

@@ -57,8 +57,7 @@ pub async fn run(image: &Path, plan: &Plan, kills: u32, seed: u64, control: bool
     println!("installed after {:.0} s; its second", clock.now().since(begun).as_secs_f64());
     office.machine.start()?;
     office.verified().await?;
-    let mut facts =
-        Facts { first_boot_to_verified_s: clock.now().since(begun).as_secs_f64(), ..Facts::default() };
+    let mut facts = Facts { first_boot_to_verified_s: clock.now().since(begun).as_secs_f64(), ..Facts::default() };
     println!("enrolled, live, with a reading and a picture after {:.0} s", facts.first_boot_to_verified_s);
     office.units_are_well().await?;
 

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::{
-    BOOKWORM, IMAGE_BYTES, PASSWORD, TOKEN, TRIXIE, bundle, check_fat, command, image, on_fat, said, shown, simpul, tool,
+    BOOKWORM, IMAGE_BYTES, PASSWORD, TOKEN, TRIXIE, bundle, check_fat, command, image, on_fat, said, shown, simpul,
+    tool,
 };
 
 #[test]

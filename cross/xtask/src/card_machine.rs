@@ -41,6 +41,12 @@ fn program(profile: &str) -> anyhow::Result<Command> {
     system::ensure(system::MACHINE)?;
     let image = card_image::ensure()?;
     let mut run = command(&target().join(profile).join("simpul-machine").to_string_lossy(), &[]);
-    run.arg("--image").arg(image).arg("--package").arg(dist::shipping_package(&target().join("machine"))?);
+    // Without the agent the run fails, as it should; the tests after it go on.
+    let folder = target().join("machine");
+    let package = dist::shipping_package(&folder).unwrap_or_else(|error| {
+        println!("no package of the agent: {error:#}");
+        folder.join("simpul-agent.deb")
+    });
+    run.arg("--image").arg(image).arg("--package").arg(package);
     Ok(run)
 }

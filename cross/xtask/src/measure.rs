@@ -154,7 +154,8 @@ pub fn faults(arguments: &FaultArguments) -> anyhow::Result<()> {
     system::ensure(system::TEST)?;
     stages.next("release build of the programs");
     page::build()?;
-    let mut build = cargo(&["build", "--release", "--bins", "-p", "simpul-agent", "-p", "simpul-hub", "-p", "simpul-tests"]);
+    let mut build =
+        cargo(&["build", "--release", "--bins", "-p", "simpul-agent", "-p", "simpul-hub", "-p", "simpul-tests"]);
     run(build.args(["-p", "simpul"]))?;
     let seed = arguments.seed.map(|seed| seed.to_string());
     let with_seed = |option: &'static str, number: u32| -> Vec<String> {

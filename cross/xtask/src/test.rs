@@ -7,10 +7,10 @@ use anyhow::bail;
 
 use crate::run::{Stages, cargo, watched};
 use crate::tally::Tally;
-use crate::{card_machine, dist, firmware, lint, measure, page, photographs, pico, system};
+use crate::{card_image, card_machine, dist, firmware, lint, measure, page, photographs, pico, system};
 
 /// Stages besides the lints.
-const OTHER_STAGES: usize = 17;
+const OTHER_STAGES: usize = 18;
 
 const FIRMWARE: &str = "the boards' images";
 const AGENTS: &str = "agents as they ship, one of them built twice";
@@ -23,6 +23,9 @@ pub fn test() -> anyhow::Result<()> {
     system::ensure(system::TEST)?;
     stages.next("photographs for the camera tests");
     let photographs = photographs::ensure()?;
+    stages.next("a card's image of Debian");
+    system::ensure(system::MACHINE)?;
+    card_image::ensure()?;
     stages.next("the room's page: packages and build");
     page::build()?;
 

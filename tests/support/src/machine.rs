@@ -81,17 +81,13 @@ impl Machine {
 
     /// Switch it on.
     pub fn start(&mut self) -> anyhow::Result<()> {
-        fs::create_dir_all(&self.directory)
-            .with_context(|| format!("cannot create {}", self.directory.display()))?;
+        fs::create_dir_all(&self.directory).with_context(|| format!("cannot create {}", self.directory.display()))?;
         let line = self.on_boot_partition("cmdline.txt")?.context("the card has no cmdline.txt")?;
         let line = String::from_utf8(line).context("the card's cmdline.txt is not text")?;
         let (kernel, initramfs) = (self.boot_file("vmlinuz")?, self.boot_file("initrd.img")?);
         let line = format!("{} {MORE_COMMAND_LINE} {}", line.trim(), self.command_line_more);
-        let network: String = self
-            .forwards
-            .iter()
-            .map(|(outer, inner)| format!(",hostfwd=tcp:127.0.0.1:{outer}-:{inner}"))
-            .collect();
+        let network: String =
+            self.forwards.iter().map(|(outer, inner)| format!(",hostfwd=tcp:127.0.0.1:{outer}-:{inner}")).collect();
         let card = self.card.display();
         let mut launch = Launch::new(&self.name, Path::new(EMULATOR), &self.console())
             .argument("-nodefaults")

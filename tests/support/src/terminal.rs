@@ -107,7 +107,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_question_at_the_terminal_is_answered_and_the_keys_are_counted() {
-        let line = "printf 'ready? '; stty -icanon -echo; key=$(dd bs=1 count=1 2>/dev/null); test -t 0 && echo got $key";
+        let line =
+            "printf 'ready? '; stty -icanon -echo; key=$(dd bs=1 count=1 2>/dev/null); test -t 0 && echo got $key";
         let mut terminal = Terminal::type_line(line, |_| ()).unwrap();
         terminal.wait_for("ready? ", Duration::from_secs(10)).await.unwrap();
         terminal.press('y').unwrap();
