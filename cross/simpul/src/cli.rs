@@ -198,6 +198,7 @@ impl Grammar {
                     .arg(self.path("config", "FILE", Help::BundleConfig).required(true))
                     .arg(self.path("token-file", "FILE", Help::BundleToken).required(true))
                     .arg(self.path("agent", "FILE", Help::BundleAgent).required(true))
+                    .arg(self.path("secret", "FILE", Help::BundleSecret).action(ArgAction::Append))
                     .arg(self.path("to", "BUNDLE", Help::BundleTo).required(true)),
             )
             .subcommand(
@@ -296,6 +297,7 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
                         config: path(matches, "config").ok_or(Exit::Usage)?,
                         token: path(matches, "token-file").ok_or(Exit::Usage)?,
                         agent: path(matches, "agent").ok_or(Exit::Usage)?,
+                        secrets: matches.get_many("secret").unwrap_or_default().cloned().collect(),
                     };
                     bundle::make(&sources, &path(matches, "to").ok_or(Exit::Usage)?)?
                 }

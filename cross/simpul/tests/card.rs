@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::{
-    BOOKWORM, IMAGE_BYTES, TOKEN, TRIXIE, bundle, check_fat, command, image, on_fat, said, shown, simpul, tool,
+    BOOKWORM, IMAGE_BYTES, PASSWORD, TOKEN, TRIXIE, bundle, check_fat, command, image, on_fat, said, shown, simpul,
+    tool,
 };
 
 #[test]
@@ -103,6 +104,8 @@ fn the_first_boots_script_installs_and_takes_its_secrets_away_and_may_be_cut_any
     assert_eq!(fs::read(root.join("usr/bin/simpul-agent")).expect("the agent").len(), 3_000_000);
     assert!(!boot.join("simpul-enrolment.token").exists(), "the token is still on the boot partition");
     assert!(!boot.join("simpul-agent.toml").exists());
+    assert_eq!(read("etc/simpul/kamera-1.password"), PASSWORD);
+    assert!(!boot.join("simpul-secret.kamera-1.password").exists(), "the password is still on the boot partition");
     assert!(!read("boot/firmware/cmdline.txt").contains("systemd."), "{}", read("boot/firmware/cmdline.txt"));
     assert!(read("boot/firmware/cmdline.txt").contains("rootwait quiet init="));
     assert!(read("boot/firmware/simpul-first-boot.log").contains("done"));

@@ -4,6 +4,8 @@
 //! it may (root, or sudo without a password), else it prints the line to run and fails.
 
 mod board_image;
+mod card_image;
+mod card_machine;
 mod deny;
 mod dist;
 mod firmware;
@@ -75,11 +77,11 @@ enum Command {
     ///
     /// wire, footprint and outage set up network namespaces and loop devices: root, or sudo without a password.
     Bench {
-        /// One of: spool, intake, mqtt, wire, footprint, outage.
+        /// One of: spool, intake, mqtt, wire, footprint, outage, board, technician.
         name: Option<measure::Bench>,
     },
     /// Kill agents and hub, cut links at random bytes, cut the power, fill the disks; compare what was accepted with
-    /// what the hub has.
+    /// what the hub has. `--vm 20` besides: the power cuts of a whole machine that boots from a card, half an hour.
     ///
     /// The default is the full run: at least 200 kills of each, 100,000 accepted records, 50 kills in the middle of a
     /// commit. A smaller one says that it is smaller.

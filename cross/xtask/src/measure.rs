@@ -5,7 +5,7 @@ use std::process::Command;
 use clap::{Args, ValueEnum};
 
 use crate::run::{Stages, cargo, command, run, target};
-use crate::{dist, page, system};
+use crate::{card_machine, dist, page, system};
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,11 +24,21 @@ pub enum Bench {
     Outage,
     /// From a press of a board's button to the record in the hub.
     Board,
+    /// From an empty card to the node that the hub shows as verified: seconds, keys, secrets typed.
+    Technician,
 }
 
 impl Bench {
-    const ALL: [Bench; 7] =
-        [Bench::Spool, Bench::Intake, Bench::Mqtt, Bench::Wire, Bench::Footprint, Bench::Outage, Bench::Board];
+    const ALL: [Bench; 8] = [
+        Bench::Spool,
+        Bench::Intake,
+        Bench::Mqtt,
+        Bench::Wire,
+        Bench::Footprint,
+        Bench::Outage,
+        Bench::Board,
+        Bench::Technician,
+    ];
 
     fn target(self) -> &'static str {
         match self {
@@ -39,6 +49,7 @@ impl Bench {
             Bench::Footprint => "bench_footprint",
             Bench::Outage => "bench_outage",
             Bench::Board => "bench_board",
+            Bench::Technician => "bench_technician",
         }
     }
 
@@ -46,7 +57,7 @@ impl Bench {
     fn needs(self) -> &'static [system::Need] {
         match self {
             Bench::Spool | Bench::Intake | Bench::Mqtt | Bench::Board => &[],
-            Bench::Footprint => system::DIST,
+            Bench::Footprint | Bench::Technician => system::DIST,
             Bench::Wire | Bench::Outage => system::NETWORK,
         }
     }
@@ -55,7 +66,7 @@ impl Bench {
     fn as_root_for(self) -> Option<&'static str> {
         match self {
             Bench::Spool | Bench::Intake | Bench::Mqtt | Bench::Board => None,
-            Bench::Footprint => Some("loop devices"),
+            Bench::Footprint | Bench::Technician => Some("loop devices"),
             Bench::Wire | Bench::Outage => Some("network namespaces"),
         }
     }
@@ -94,11 +105,14 @@ pub fn bench(name: Option<Bench>) -> anyhow::Result<()> {
         benches.into_iter().map(|bench| anyhow::Ok((bench, bench.command()?))).collect::<Result<Vec<_>, _>>()?;
     stages.next("release build of the programs");
     page::build()?;
-    run(&mut cargo(&["build", "--release", "-p", "simpul-agent", "-p", "simpul-hub", "--bins"]))?;
+    run(&mut cargo(&["build", "--release", "-p", "simpul-agent", "-p", "simpul-hub", "-p", "simpul", "--bins"]))?;
     for (bench, command) in &mut commands {
         stages.next(bench.target());
         if *bench == Bench::Footprint {
             dist::build_agent_of_this_machine()?;
+        }
+        if *bench == Bench::Technician {
+            card_machine::prepare_technician()?;
         }
         own_the_report(*bench)?;
         run(command)?;
@@ -124,6 +138,10 @@ pub struct FaultArguments {
     /// Power cuts of the hub, and of the agents together; below 50 the run calls itself small, 0 leaves cuts out.
     #[arg(long, value_name = "CUTS", default_value_t = 50)]
     powercut: u32,
+    /// Power cuts of a whole machine: a real Debian that boots from a card in QEMU; below 20 the run calls itself small, 0
+    /// leaves them out.
+    #[arg(long, value_name = "KILLS", default_value_t = 0)]
+    vm: u32,
     /// Repeats a run's random choices; default: a new one, which is printed.
     #[arg(long)]
     seed: Option<u64>,
@@ -131,12 +149,14 @@ pub struct FaultArguments {
 
 /// `cargo xtask faults`: all runs, whatever the first one finds.
 pub fn faults(arguments: &FaultArguments) -> anyhow::Result<()> {
-    let mut stages = Stages::new(5);
+    let mut stages = Stages::new(6);
     stages.next("system packages");
     system::ensure(system::TEST)?;
     stages.next("release build of the programs");
     page::build()?;
-    run(&mut cargo(&["build", "--release", "-p", "simpul-agent", "-p", "simpul-hub", "-p", "simpul-tests", "--bins"]))?;
+    let mut build =
+        cargo(&["build", "--release", "--bins", "-p", "simpul-agent", "-p", "simpul-hub", "-p", "simpul-tests"]);
+    run(build.args(["-p", "simpul"]))?;
     let seed = arguments.seed.map(|seed| seed.to_string());
     let with_seed = |option: &'static str, number: u32| -> Vec<String> {
         let mut words = vec![option.to_owned(), number.to_string()];
@@ -161,7 +181,15 @@ pub fn faults(arguments: &FaultArguments) -> anyhow::Result<()> {
     };
     stages.next("full disks");
     let disks = full_disk_run("release").and_then(|mut command| run(&mut command));
-    kills.and(cuts).and(disks)
+    stages.next("power cuts of a machine");
+    let machine = match arguments.vm {
+        0 => {
+            println!("left out, as --vm 0 says");
+            Ok(())
+        }
+        kills => card_machine::full_run(&with_seed("--kills", kills)).and_then(|mut command| run(&mut command)),
+    };
+    kills.and(cuts).and(disks).and(machine)
 }
 
 /// The kills of `cargo xtask test`: few rounds, on the programs that the tests use.

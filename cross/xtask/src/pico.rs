@@ -13,6 +13,11 @@ fn tests() -> PathBuf {
     root().join("tests/pico")
 }
 
+/// The packages that the emulator runs by.
+pub fn packages() -> anyhow::Result<()> {
+    npm_packages(&tests())
+}
+
 /// Bytes of memory that the image takes with its stack, painted before and looked at after everything was at work at once.
 /// `firmware::build` came before.
 ///

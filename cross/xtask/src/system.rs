@@ -74,6 +74,16 @@ pub const DIST_TEST: &[Need] = &[
     need(&["minisign"], "minisign"),
 ];
 
+/// What a machine needs that boots from a card: its emulator, and the makers of the card's image.
+pub const MACHINE: &[Need] = &[
+    need(&["qemu-system-x86_64"], "qemu-system-x86"),
+    need(&["debootstrap"], "debootstrap"),
+    need(&["mkfs.ext4"], "e2fsprogs"),
+    need(&["mkfs.vfat", "/usr/sbin/mkfs.vfat"], "dosfstools"),
+    need(&["mcopy"], "mtools"),
+    need(&["sfdisk", "/usr/sbin/sfdisk"], "fdisk"),
+];
+
 /// What the demo's board needs: the emulator that runs the firmware.
 pub const BOARD: &[Need] = &[need(&["qemu-system-arm"], "qemu-system-arm")];
 

@@ -40,6 +40,7 @@ pub struct Hub {
     directory: PathBuf,
     mqtt: SocketAddr,
     web: SocketAddr,
+    enrolment: Option<SocketAddr>,
     client: reqwest::Client,
     process: Option<Process>,
 }
@@ -75,7 +76,7 @@ impl Hub {
         fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         crate::install_crypto();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
-        Ok(Hub { directory: directory.to_owned(), mqtt, web, client, process: None })
+        Ok(Hub { directory: directory.to_owned(), mqtt, web, enrolment: None, client, process: None })
     }
 
     /// With a CA of its own, which enrols nodes: `simpul-hub ca init` in an empty folder. Certificates hold for
@@ -92,9 +93,25 @@ impl Hub {
         fs::write(directory.join("hub.toml"), text)?;
         crate::install_crypto();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build()?;
-        let hub = Hub { directory: directory.to_owned(), mqtt, web, client, process: None };
+        let enrolment = Some(enrolment);
+        let hub = Hub { directory: directory.to_owned(), mqtt, web, enrolment, client, process: None };
         hub.command(&["ca", "init", "--district", "Situbondo"]).await?;
         Ok(hub)
+    }
+
+    /// Tell nodes these addresses of its enrolment and MQTT servers, instead of those that it listens on: what they see of
+    /// this computer from where they are. For tokens that are made from now on.
+    pub fn reached_at(&self, enrolment: &str, mqtt: &str) -> anyhow::Result<()> {
+        let path = self.directory.join("hub.toml");
+        let rewritten: Vec<String> = fs::read_to_string(&path)?
+            .lines()
+            .map(|line| match line.split_once(" = [") {
+                Some(("addresses", _)) => format!("addresses = [\"{enrolment}\"]"),
+                Some(("hubs", _)) => format!("hubs = [\"{mqtt}\"]"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        Ok(fs::write(&path, rewritten.join("\n") + "\n")?)
     }
 
     /// Let its MQTT server listen on another of this machine's addresses.
@@ -166,6 +183,11 @@ impl Hub {
     /// Where its MQTT server listens.
     pub fn mqtt(&self) -> SocketAddr {
         self.mqtt
+    }
+
+    /// Where its enrolment listens, if it enrols nodes.
+    pub fn enrolment(&self) -> Option<SocketAddr> {
+        self.enrolment
     }
 
     /// Its folder.

@@ -8,6 +8,7 @@ pub mod font;
 pub mod http;
 pub mod hub;
 pub mod loop_disk;
+pub mod machine;
 pub mod memory;
 pub mod namespace;
 pub mod node;
@@ -17,6 +18,7 @@ pub mod process;
 pub mod proxy;
 pub mod report;
 pub mod scene;
+pub mod terminal;
 pub mod visitors;
 pub mod wait;
 

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::wait;
 
 /// Lines of a log that an error message shows: enough to see a panic with its backtrace's head.
-const TAIL_LINES: usize = 40;
+const TAIL_LINES: usize = 50;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -44,6 +44,12 @@ impl Launch {
     /// Add an argument.
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Add several.
+    pub fn arguments<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(str::to_owned));
         self
     }
 

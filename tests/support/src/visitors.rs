@@ -67,7 +67,7 @@ impl Ledger {
 pub struct Desk {
     node: String,
     base: String,
-    token: &'static str,
+    token: String,
     prefix: String,
     ledger: Ledger,
     client: reqwest::Client,
@@ -79,11 +79,16 @@ pub struct Desk {
 impl Desk {
     /// Callers at `node`; keys begin with `prefix`, which differs between runs on one store.
     pub fn new(node: &Node, prefix: &str, ledger: &Ledger) -> anyhow::Result<Desk> {
+        Desk::at(node.id(), &node.url(""), node.token(), prefix, ledger)
+    }
+
+    /// Callers at the local API at `base`, of the node `id`.
+    pub fn at(id: &str, base: &str, token: &str, prefix: &str, ledger: &Ledger) -> anyhow::Result<Desk> {
         crate::install_crypto();
         Ok(Desk {
-            node: node.id().to_owned(),
-            base: node.url(""),
-            token: node.token(),
+            node: id.to_owned(),
+            base: base.to_owned(),
+            token: token.to_owned(),
             prefix: prefix.to_owned(),
             ledger: ledger.clone(),
             client: reqwest::Client::builder().timeout(ANSWER_MAX).build()?,
@@ -182,7 +187,7 @@ impl Desk {
     /// Send once. A refusal that would stay one (4xx but 429) is an error: a test's mistake, or the agent's.
     async fn send(&self, path: &str, body: &Value, key: &str, accepted: &Accepted) -> anyhow::Result<Offer> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let sent = self.client.post(format!("{}{path}", self.base)).bearer_auth(self.token).json(body).send().await;
+        let sent = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body).send().await;
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
         let Ok(response) = sent else { return Ok(Offer::Unanswered) };
         match response.status().as_u16() {

@@ -23,13 +23,15 @@ pub struct Sources {
     pub token: PathBuf,
     /// The agent.
     pub agent: PathBuf,
+    /// Files with the passwords and tokens that the configuration names, called as it calls them.
+    pub secrets: Vec<PathBuf>,
 }
 
 /// Make the bundle at `to`: a `.tar` if it is called so, else a new folder. What is there already stays.
 pub fn make(sources: &Sources, to: &Path) -> Result<Bundle, Problem> {
     let mut files: Vec<(Entry, Zeroizing<Vec<u8>>)> = Vec::new();
-    for (role, path) in [(Role::Config, &sources.config), (Role::Token, &sources.token), (Role::Agent, &sources.agent)]
-    {
+    let one = [(Role::Config, &sources.config), (Role::Token, &sources.token), (Role::Agent, &sources.agent)];
+    for (role, path) in one.into_iter().chain(sources.secrets.iter().map(|path| (Role::Secret, path))) {
         let shown = path.display().to_string();
         let file = File::open(path).map_err(|error| Problem::Unreadable { name: shown.clone(), error })?;
         let bytes = read_limited(file, &shown, role.bytes_max())?;
@@ -37,7 +39,9 @@ pub fn make(sources: &Sources, to: &Path) -> Result<Bundle, Problem> {
         let name = match role {
             Role::Config => "agent.toml".to_owned(),
             Role::Token => "enrolment.token".to_owned(),
-            Role::Agent => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            Role::Agent | Role::Secret => {
+                path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+            }
         };
         if !is_plain_name(&name) {
             return Err(Problem::Manifest { what: format!("file: name = {name:?}") });

@@ -6,7 +6,8 @@
 //! village = "Banyuglugur"
 //!
 //! [[file]]
-//! role = "config"        # config: agent.toml; token: the enrolment token; agent: a .deb or the static binary
+//! role = "config"        # config: agent.toml; token: the enrolment token; agent: a .deb or the static binary;
+//!                        # secret: a password or token that agent.toml names; any number to SECRETS_MAX
 //! name = "agent.toml"
 //! bytes = 1204
 //! sha256 = "…"
@@ -23,6 +24,8 @@ use super::problem::Problem;
 pub const MANIFEST: &str = "bundle.toml";
 /// The one format there is.
 pub const FORMAT: u32 = 1;
+/// Passwords and tokens of one node: 16 cameras and the local API have one each.
+pub const SECRETS_MAX: usize = 17;
 /// A village's name is shown on a label and in a list; longer ones are mistakes.
 pub const VILLAGE_LETTERS_MAX: usize = 60;
 
@@ -36,10 +39,12 @@ pub enum Role {
     Token,
     /// The agent: a Debian package or the static binary.
     Agent,
+    /// A password or token that the configuration names: it lies beside it, under its own name.
+    Secret,
 }
 
 impl Role {
-    /// Every bundle has one of each.
+    /// Every bundle has one of each of these; [`Role::Secret`] is besides.
     pub const ALL: [Role; 3] = [Role::Config, Role::Token, Role::Agent];
 
     /// As in the manifest.
@@ -48,6 +53,7 @@ impl Role {
             Role::Config => "config",
             Role::Token => "token",
             Role::Agent => "agent",
+            Role::Secret => "secret",
         }
     }
 
@@ -55,7 +61,7 @@ impl Role {
     pub fn bytes_max(self) -> u64 {
         match self {
             Role::Config => 256 << 10,
-            Role::Token => 4 << 10,
+            Role::Token | Role::Secret => 4 << 10,
             Role::Agent => 64 << 20,
         }
     }
@@ -112,6 +118,19 @@ impl Manifest {
                 0 => return Err(Problem::FileMissing { name: role.name().into() }),
                 _ => return Err(wrong(format!("file: role = \"{}\" twice", role.name()))),
             }
+        }
+        let secrets = manifest.files.iter().filter(|entry| entry.role == Role::Secret);
+        if secrets.clone().count() > SECRETS_MAX {
+            return Err(wrong(format!("file: role = \"secret\": > {SECRETS_MAX}")));
+        }
+        // FAT does not tell case apart, and on the node they lie beside the configuration.
+        let mut names = vec!["agent.toml".to_owned()];
+        for entry in secrets {
+            let name = entry.name.to_ascii_lowercase();
+            if names.contains(&name) {
+                return Err(wrong(format!("file: name = {:?}", entry.name)));
+            }
+            names.push(name);
         }
         for entry in &manifest.files {
             if !is_plain_name(&entry.name) {

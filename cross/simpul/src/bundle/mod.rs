@@ -1,10 +1,10 @@
 //! `simpul bundle`: all that makes one card one node, in a folder or one `.tar`.
 //!
 //! A bundle has a manifest ([`manifest`]) and three files: the agent's configuration, the enrolment token, and the agent
-//! (a Debian package or the static binary). Each is named in the manifest with its length and SHA-256, and none is used
+//! (a Debian package or the static binary); besides, the passwords and tokens that the configuration names. Each is named in the manifest with its length and SHA-256, and none is used
 //! before it fits. `simpul bundle make` makes one out of the files, `simpul bundle check` says whether one is whole.
 //!
-//! The token is a secret: it is read from a file, held in memory that is wiped, written to the card, and in no message.
+//! Token and passwords are secrets: read from files, held in memory that is wiped, written to the card, in no message.
 
 mod make;
 mod manifest;
@@ -23,7 +23,7 @@ use problem::Problem;
 
 /// Every enrolment token begins so.
 const TOKEN_PREFIX: &str = "simpul1";
-/// A manifest of three files is some 600 bytes.
+/// A manifest of three files is some 600 bytes; each secret adds 150.
 const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 /// A folder's worth of strangers in a `.tar`, and it is no bundle.
 const TAR_ENTRIES_MAX: usize = 64;
@@ -43,6 +43,8 @@ pub struct Bundle {
     pub agent: Vec<u8>,
     /// The agent's file name.
     pub agent_name: String,
+    /// Passwords and tokens that the configuration names, by their names beside it.
+    pub secrets: Vec<(String, Zeroizing<Vec<u8>>)>,
 }
 
 impl std::fmt::Debug for Bundle {
@@ -95,20 +97,24 @@ impl Bundle {
         let text = file(MANIFEST, MANIFEST_BYTES_MAX)?;
         let text = std::str::from_utf8(&text).map_err(|_| Problem::Manifest { what: "UTF-8".into() })?;
         let manifest = Manifest::parse(text)?;
-        let mut checked = |role: Role| {
-            let missing = || Problem::FileMissing { name: role.name().into() };
-            let entry = manifest.files.iter().find(|entry| entry.role == role).ok_or_else(missing)?;
-            let bytes = file(&entry.name, role.bytes_max())?;
+        let mut checked = |entry: &Entry| {
+            let bytes = file(&entry.name, entry.role.bytes_max())?;
             if bytes.len() as u64 != entry.bytes || !entry.sha256.eq_ignore_ascii_case(&sha256(&bytes)) {
                 return Err(Problem::FileDiffers { name: entry.name.clone() });
             }
-            check_content(role, &entry.name, &bytes)?;
+            check_content(entry.role, &entry.name, &bytes)?;
             Ok((entry.name.clone(), bytes))
         };
-        let (_, config) = checked(Role::Config)?;
-        let (_, token) = checked(Role::Token)?;
-        let (agent_name, agent) = checked(Role::Agent)?;
-        Ok(Bundle { config: config.to_vec(), token, agent: agent.to_vec(), agent_name, manifest })
+        let one = |role: Role| {
+            let missing = || Problem::FileMissing { name: role.name().into() };
+            manifest.files.iter().find(|entry| entry.role == role).ok_or_else(missing)
+        };
+        let (_, config) = checked(one(Role::Config)?)?;
+        let (_, token) = checked(one(Role::Token)?)?;
+        let (agent_name, agent) = checked(one(Role::Agent)?)?;
+        let secrets = manifest.files.iter().filter(|entry| entry.role == Role::Secret);
+        let secrets = secrets.map(checked).collect::<Result<_, _>>()?;
+        Ok(Bundle { config: config.to_vec(), token, agent: agent.to_vec(), agent_name, secrets, manifest })
     }
 }
 
@@ -121,6 +127,13 @@ fn check_content(role: Role, name: &str, bytes: &[u8]) -> Result<(), Problem> {
             let visible = token.iter().all(u8::is_ascii_graphic);
             if !token.starts_with(TOKEN_PREFIX.as_bytes()) || token.len() <= TOKEN_PREFIX.len() || !visible {
                 return Err(Problem::NotAToken { name: name() });
+            }
+        }
+        Role::Secret => {
+            // As the agent reads them: one line of text.
+            let text = std::str::from_utf8(bytes).map(str::trim_end).unwrap_or_default();
+            if text.is_empty() || text.contains(char::is_control) {
+                return Err(Problem::NotASecret { name: name() });
             }
         }
         Role::Agent => {

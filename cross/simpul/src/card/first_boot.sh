@@ -90,9 +90,18 @@ if [ -f "$boot/simpul-enrolment.token" ]; then
 elif [ ! -f "$ROOT/var/lib/simpul/enrolment.token" ]; then
     fail "the enrolment token is gone"
 fi
+# Passwords that the configuration names; those that an earlier try brought in place are off the boot partition already.
+secrets=
+for file in "$boot"/simpul-secret.*; do
+    [ -f "$file" ] || continue
+    name=${file##*/simpul-secret.}
+    cp "$file" "$ROOT/etc/simpul/$name.new" && mv "$ROOT/etc/simpul/$name.new" "$ROOT/etc/simpul/$name" || fail "a password cannot be copied"
+    secrets="$secrets $name"
+done
 if [ -z "$ROOT" ] && id simpul > /dev/null 2>&1; then
     # The token is the agent's to delete; the configuration is only its to read.
     chown root:simpul /etc/simpul /etc/simpul/agent.toml && chmod 750 /etc/simpul && chmod 640 /etc/simpul/agent.toml
+    for name in $secrets; do chown simpul:simpul "/etc/simpul/$name"; done
     chown -R simpul:simpul /var/lib/simpul
 fi
 sync
@@ -102,7 +111,7 @@ if [ -z "$ROOT" ]; then
 fi
 
 # The secrets first: cut off here, the next start finds the token where it belongs and goes on.
-rm -f "$boot/simpul-enrolment.token"
+rm -f "$boot/simpul-enrolment.token" "$boot"/simpul-secret.*
 sync
 rm -f "$boot/simpul-sha256sums"
 finish

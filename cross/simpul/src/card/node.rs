@@ -25,6 +25,8 @@ const SCRIPT: &str = include_str!("first_boot.sh");
 const UNIT: &[u8] = include_bytes!("simpul-agent.service");
 /// All in the root, each name beginning so: the folders that `fatfs` 0.3 makes are ones that fsck.vfat mends.
 const PREFIX: &str = "simpul-";
+/// After [`PREFIX`]: what the script puts beside the configuration, and takes off the partition with the token.
+const SECRET_PREFIX: &str = "secret.";
 /// A boot partition's text files are a few kB; a larger one is none.
 const TEXT_BYTES_MAX: u64 = 64 << 10;
 /// Raspberry Pi OS moved its boot partition to /boot/firmware with bookworm, first published on this day.
@@ -192,6 +194,9 @@ fn files(
         files.iter().map(|file| format!("{}  {}\n", hex::encode(Sha256::digest(&file.bytes)), file.name)).collect();
     files.push(new("sha256sums", sums.as_bytes()));
     files.push(new("enrolment.token", &[bundle.token.trim_ascii(), b"\n"].concat()));
+    for (name, secret) in &bundle.secrets {
+        files.push(new(&format!("{SECRET_PREFIX}{name}"), secret));
+    }
     files.push(new("first-boot.sh", script.as_bytes()));
     // The hook comes last: a partition that is torn before it boots as the image alone would.
     match mechanism {

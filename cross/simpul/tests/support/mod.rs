@@ -82,6 +82,9 @@ pub const TRIXIE: &[(&str, &str)] = &[
 /// The token of these tests' bundles; not to be found anywhere but on a card.
 pub const TOKEN: &str = "simpul1qy0testtokenthatstandsnowhereelse";
 
+/// A camera's password in them.
+pub const PASSWORD: &str = "sandi-kamera-yang-tidak-ada\n";
+
 /// A bundle for `node`, made by `simpul` itself.
 pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
     bundle_of(folder, node, to, "", TOKEN)
@@ -102,6 +105,7 @@ pub fn bundle_of(folder: &Path, node: &str, to: &str, more: &str, token: &str) -
         put("token.txt", format!("{token}\n").as_bytes()),
         put("simpul-agent", &agent),
     );
+    let password = put("kamera-1.password", PASSWORD.as_bytes());
     let to = folder.join(to);
     let made = simpul(&[
         "bundle",
@@ -116,6 +120,8 @@ pub fn bundle_of(folder: &Path, node: &str, to: &str, more: &str, token: &str) -
         &token,
         "--agent",
         &agent,
+        "--secret",
+        &password,
         "--to",
         &to.display().to_string(),
     ]);

@@ -30,6 +30,9 @@ crate::macros::catalogue! {
         NotAnAgent { name }
             id "{name} bukan agen: seharusnya paket .deb atau program Linux simpul-agent."
             en "{name} is no agent: it should be a .deb package or the Linux program simpul-agent.";
+        NotASecret { name }
+            id "{name} bukan kata sandi: seharusnya satu baris teks, seperti yang dibaca agen."
+            en "{name} is no password: it should be one line of text, as the agent reads it.";
         NotAConfig { name, what }
             id "{name} bukan konfigurasi agen: {what}. Periksa dengan `simpul-agent config check`."
             en "{name} is no configuration of the agent: {what}. Check it with `simpul-agent config check`.";

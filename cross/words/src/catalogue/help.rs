@@ -76,6 +76,7 @@ crate::macros::catalogue! {
         BundleConfig id "Konfigurasi agen (agent.toml)" en "The agent's configuration (agent.toml)";
         BundleToken id "Berkas berisi kunci pendaftaran (simpul1...)" en "A file with the enrolment token (simpul1...)";
         BundleAgent id "Agen: paket .deb atau program simpul-agent" en "The agent: a .deb package or the program simpul-agent";
+        BundleSecret id "Berkas kata sandi yang disebut agent.toml (kamera, API lokal), dengan nama yang sama; boleh berulang" en "A file with a password that agent.toml names (camera, local API), called the same; may be repeated";
         BundleTo id "Folder baru atau berkas .tar" en "A new folder or .tar file";
         Label
             id "Buat label: lembar A4 (PDF) atau satu gambar (PNG)"

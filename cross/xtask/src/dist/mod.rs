@@ -11,6 +11,7 @@ mod reproduce;
 mod rooted;
 mod sbom;
 mod sign;
+mod trial;
 mod zig;
 
 use std::fs;
@@ -28,6 +29,7 @@ use zig::Zig;
 
 pub use foreign::{build_agent_of_this_machine, build_all as build_agents, run_command as foreign_command};
 pub use rooted::packages;
+pub use trial::{as_it_ships as shipping_package, of_this_machine as trial_package};
 
 use crate::run::{Stages, cargo, root, run, target};
 use crate::{page, report, system};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 
-use super::package::{Package, inputs};
-use super::products::{ALL, Product};
+use super::package::inputs;
+use super::trial;
 use crate::run::{root, run, shown, target};
 use crate::system;
 use crate::tally::Tally;
@@ -126,12 +126,7 @@ impl Drop for Rooted {
 
 /// A package of the program that the tests use; two versions differ in nothing else.
 fn package(name: &str, version: &str, folder: &Path) -> anyhow::Result<PathBuf> {
-    let product = ALL.iter().find(|product| product.program == name && product.architecture == "amd64");
-    let mut product: Product = *product.with_context(|| format!("there is no {name} for amd64"))?;
-    // The debug build's library is this machine's own.
-    product.glibc = Some((2, 36));
-    let program = target().join("debug").join(name);
-    Package { product: &product, program: &program, version, parts: None, epoch_s: 1_700_000_000 }.build(folder)
+    trial::of_this_machine(name, "debug", version, folder)
 }
 
 fn agent(rooted: &Rooted, folder: &Path) -> anyhow::Result<()> {
