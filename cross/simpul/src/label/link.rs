@@ -87,7 +87,14 @@ mod tests {
             files: Vec::new(),
         };
         let token = zeroize::Zeroizing::new(format!("{token}\n").into_bytes());
-        Bundle { manifest, config: config.as_bytes().to_vec(), token, agent: Vec::new(), agent_name: String::new() }
+        Bundle {
+            manifest,
+            config: config.as_bytes().to_vec(),
+            token,
+            agent: Vec::new(),
+            agent_name: String::new(),
+            secrets: Vec::new(),
+        }
     }
 
     #[test]
