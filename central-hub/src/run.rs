@@ -28,9 +28,9 @@ use crate::mqtt::{self, ExternalConfig, MqttError, ServerConfig, Transport};
 use crate::store::{SqliteStore, Store, StoreConfig, StoreError};
 use crate::view::View;
 use crate::web::tokens::{TokenError, Tokens};
-use crate::web::{self, Door, HttpsError, Web, pump, router};
+use crate::web::{self, Commands, Door, HttpsError, Web, pump, router};
 use commands::MqttCommands;
-use identity::{District, tls_files};
+use identity::{District, Room, tls_files};
 use vitals::{MqttDoor, Running};
 
 /// Changed nodes kept for the live events' pump; it drains at once, so this is one commit's worth many times over.
@@ -199,7 +199,7 @@ async fn open_store(
 
 /// The parts of a hub that run.
 struct Parts {
-    running: Arc<Running>,
+    room: Room,
     intake: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
     socket: PathBuf,
@@ -217,7 +217,7 @@ async fn serve(
     let store: Arc<dyn Store> = store;
     let counters = Arc::new(Counters::default());
     let (transport, door) = transport(config, mqtt_listener, &*store, clock, ending.clone()).await?;
-    let commands = Arc::new(MqttCommands(transport.outbox.clone()));
+    let commands: Arc<dyn Commands> = Arc::new(MqttCommands(transport.outbox.clone()));
     let running = Arc::new(Running::new(door, counters.clone()));
     let live = broadcast::channel(CHANGES_MAX).0;
     let changes = live.subscribe();
@@ -236,6 +236,7 @@ async fn serve(
     let https = config.web.https.as_ref().map(|(certificate, key)| web::https(certificate, key)).transpose()?;
     let door = if config.web.listen.ip().is_loopback() { Door::Loopback } else { Door::Network };
     let scheme = if https.is_some() { "https" } else { "http" };
+    let room = Room { running, view: view.clone(), store: store.clone(), commands: commands.clone() };
     let web = Web::new(view, store.clone(), commands, tokens, https.is_some(), config.fibre_control, ending.clone());
     let address = web_listener.local_addr().unwrap_or(config.web.listen);
     let mut others = vec![
@@ -255,7 +256,7 @@ async fn serve(
         }
     }
     tracing::info!(url = %format!("{scheme}://{address}/"), data = %data.path().display(), "hub is ready");
-    Ok(Parts { running, intake, others, socket })
+    Ok(Parts { room, intake, others, socket })
 }
 
 impl Parts {
@@ -269,7 +270,7 @@ impl Parts {
         ending: &watch::Receiver<bool>,
     ) -> Result<(), RunError> {
         if let Some(district) = district {
-            self.others.extend(district.start(config, listener, self.running.clone(), clock, ending)?);
+            self.others.extend(district.start(config, listener, self.room.clone(), clock, ending)?);
         }
         Ok(())
     }
@@ -287,7 +288,7 @@ impl Parts {
         // The receivers are in the parts: a part that is gone needs no telling.
         let _ = end.send(true);
         // The server's handle keeps the queue to intake open: given back first, or intake would wait for more.
-        if let Some(server) = self.running.take_server() {
+        if let Some(server) = self.room.running.take_server() {
             server.join().await;
         }
         if result.is_ok() && timeout(INTAKE_END, &mut self.intake).await.is_err() {

@@ -220,7 +220,7 @@ fn token(config: &Config, ledger: &Ledger, node: NodeId, days: u32, now_ms: i64)
     let mut secret = [0; 16];
     getrandom::fill(&mut secret)?;
     let expires_ms = now_ms + i64::from(days) * DAY_MS;
-    let authority = ledger.issue_token(&node, &secret, now_ms, expires_ms)?;
+    let authority = ledger.issue_token(&node, None, &secret, now_ms, expires_ms)?;
     eprintln!(
         "This is the enrolment token of {node}: it is not shown again, is good once and until {}.",
         date(expires_ms)

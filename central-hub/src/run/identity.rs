@@ -16,7 +16,20 @@ use crate::identity::ledger::{CaState, Ledger};
 use crate::identity::listener::{self, Tls};
 use crate::identity::{IdentityError, Places, authority};
 use crate::mqtt::{Serial, TlsFiles};
+use crate::store::Store;
+use crate::technicians::TechnicianDesk;
+use crate::view::View;
 use crate::view::registry::RegisteredNode;
+use crate::web::Commands;
+
+/// What technicians' laptops are answered from.
+#[derive(Clone)]
+pub(super) struct Room {
+    pub(super) running: Arc<Running>,
+    pub(super) view: Arc<View>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) commands: Arc<dyn Commands>,
+}
 
 /// The registry of a hub that has a CA of its own.
 pub(super) struct District {
@@ -59,7 +72,7 @@ impl District {
         &self,
         config: &Config,
         tcp: Option<TcpListener>,
-        running: Arc<Running>,
+        room: Room,
         clock: &Clock,
         ending: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, RunError> {
@@ -75,9 +88,14 @@ impl District {
             let ledger = Ledger::open(&self.places.registry)?;
             let life_s = config.enrolment.certificate_seconds;
             let issuing = Arc::new(Issuing::new(ledger, self.places.pki.clone(), life_s, hubs, addresses));
-            tasks.push(tokio::spawn(listener::serve(tcp, tls, issuing, clock.clone(), ending.clone())));
+            let Room { view, store, commands, .. } = room.clone();
+            let (issuing_too, clock_too, ending_too) = (issuing.clone(), clock.clone(), ending.clone());
+            let desk =
+                TechnicianDesk { view, store, commands, issuing: issuing_too, clock: clock_too, ending: ending_too };
+            let serve = listener::serve(tcp, tls, issuing, Some(Arc::new(desk)), clock.clone(), ending.clone());
+            tasks.push(tokio::spawn(serve));
         }
-        let doors = HubDoors { running, files: tls_files(config), enrolment_tls };
+        let doors = HubDoors { running: room.running, files: tls_files(config), enrolment_tls };
         let ledger = Ledger::open(&self.places.registry)?;
         tasks.push(tokio::spawn(follow::run(self.places.clone(), ledger, doors, ending.clone())));
         Ok(tasks)
@@ -104,6 +122,9 @@ struct HubDoors {
 impl Doors for HubDoors {
     fn revoke(&self, serial: &[u8]) {
         self.running.revoke(&Serial::from_bytes(serial));
+        if let Some(tls) = &self.enrolment_tls {
+            tls.revoke(serial);
+        }
     }
 
     fn reload(&self) -> Result<(), String> {

@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use simpul_clock::{Clock, Moment};
-use simpul_wire::NodeId;
+use simpul_wire::doctor::SealedReport;
+use simpul_wire::{Label, NodeId};
 use simpul_words::Language;
 use tokio::sync::Mutex;
 
@@ -165,6 +166,28 @@ impl View {
         shared.notable.follow(&*self.store).await?;
         let examined = shared.notable.of(node).and_then(|said| said.examined.as_ref());
         Ok(examined.map(|examined| examination::view(examined, language, self.clock.wall_ms())))
+    }
+
+    /// A node's newest examination as it came, and when it was made.
+    pub async fn report(&self, node: &NodeId) -> Result<Option<(i64, SealedReport)>, StoreError> {
+        let mut shared = self.shared.lock().await;
+        shared.notable.follow(&*self.store).await?;
+        let examined = shared.notable.of(node).and_then(|said| said.examined.as_ref());
+        Ok(examined.map(|examined| (examined.at_ms, examined.report.clone())))
+    }
+
+    /// When a node was first heard of, and the serial of the machine that it runs in.
+    pub async fn origin(&self, node: &NodeId) -> Result<Option<(i64, Option<Label>)>, StoreError> {
+        let rows = self.store.nodes().await?;
+        let row = rows.into_iter().find(|row| row.node == *node);
+        Ok(row.map(|row| (row.first_heard_ms, row.state.and_then(|state| state.hardware))))
+    }
+
+    /// One whole image's row, if it is this node's.
+    pub async fn snapshot(&self, node: &NodeId, id: i64) -> Result<Option<SnapshotView>, StoreError> {
+        let page = Page { node: Some(node.clone()), cursor: Some(id.saturating_sub(1)), newest_first: false, limit: 1 };
+        let rows = self.store.snapshots(page).await?;
+        Ok(rows.iter().find(|row| row.id == id).map(|row| rows::snapshot(row, self.now_ms())))
     }
 
     /// A page of service records.

@@ -11,7 +11,8 @@
 //! | hub -> agent | `simpul/v1/<node>/ack` (never retained) | [`ack::Downlink`] |
 //! | hub -> agent | `simpul/v1/<node>/cmd` (live sessions only) | [`command::Command`] |
 //!
-//! How a node gets its certificate (over HTTPS, before there is any MQTT) is [`enrolment`].
+//! How a node gets its certificate (over HTTPS, before there is any MQTT) is [`enrolment`]; what a technician's
+//! laptop may ask by a certificate of its own is [`technician`].
 //!
 //! The I/O board's link to its agent is [`board`]; it needs no heap and is all that firmware takes of this crate.
 //!
@@ -67,6 +68,8 @@ pub mod stamp;
 pub mod state;
 #[cfg(feature = "alloc")]
 pub mod stream;
+#[cfg(feature = "alloc")]
+pub mod technician;
 #[cfg(feature = "alloc")]
 pub mod topic;
 

@@ -33,6 +33,9 @@ pub struct AgentState {
     #[n(6)]
     #[cbor(default)]
     pub streams: Vec<StreamState>,
+    /// The serial of the machine that it runs in; nothing: the machine does not say, or the agent is an older one.
+    #[n(7)]
+    pub hardware: Option<Label>,
 }
 
 /// An agent's backlog of one stream.

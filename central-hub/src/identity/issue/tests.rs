@@ -35,7 +35,7 @@ fn district() -> District {
 
 impl District {
     fn token(&self, byte: u8) -> Secret {
-        self.issuing.ledger.issue_token(&self.node, &[byte; 16], NOW_MS, NOW_MS + 14 * DAY_MS).unwrap();
+        self.issuing.ledger.issue_token(&self.node, None, &[byte; 16], NOW_MS, NOW_MS + 14 * DAY_MS).unwrap();
         Secret::from_bytes([byte; 16])
     }
 
