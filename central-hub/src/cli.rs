@@ -3,6 +3,7 @@
 mod backup;
 mod identity;
 mod status;
+mod technicians;
 mod token;
 
 use std::path::PathBuf;
@@ -54,6 +55,9 @@ Nodes:
   simpul-hub nodes import villages.csv           the list of villages
   simpul-hub nodes add 35.12.07.2003             one more node there
   simpul-hub nodes token 35.12.07.2003-01        what the technician carries to it
+Technicians:
+  simpul-hub technicians add budi                a token for `simpul login`, good for a week
+  simpul-hub technicians revoke budi/thinkpad    a laptop is lost: all that is on it ends
 Every day:
   simpul-hub status                              how the running hub is
   simpul-hub backup /mnt/backup/simpul           while it runs, or while it is stopped";
@@ -98,6 +102,12 @@ enum Command {
     /// The district's nodes: register, enrol, revoke
     #[command(subcommand)]
     Nodes(identity::NodesCommand),
+    /// Technicians and their laptops: let in for a week, end in one action
+    #[command(subcommand)]
+    Technicians(technicians::TechniciansCommand),
+    /// What technicians accepted, signed
+    #[command(subcommand)]
+    Acceptances(technicians::AcceptancesCommand),
     /// Named tokens for everybody who is not on this machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -172,6 +182,8 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Restore { dir, force }) => backup::restore(&config, &dir, force, &clock)?,
         Some(Command::Ca(command)) => identity::ca(&config, command, &clock)?,
         Some(Command::Nodes(command)) => identity::nodes(&config, command, &clock)?,
+        Some(Command::Technicians(command)) => technicians::technicians(&config, command, &clock)?,
+        Some(Command::Acceptances(command)) => technicians::acceptances(&config, command)?,
         Some(Command::Token(command)) => token::token(&config, command, &clock)?,
         Some(Command::Status { json }) => return runtime()?.block_on(status::status(&config, json)),
         Some(Command::Openapi) => {}

@@ -1,7 +1,10 @@
 //! The command line, in the language that is asked for: what can be said to `simpul`, and what each word means.
 //!
 //! Exit codes: 0 done; 1 failed on the way; 2 the command is not understood; 3 refused (image, card or bundle as they are;
-//! no card was finished); 4 stopped at the question, or nobody could answer it; 5 a bundle or a list is wrong.
+//! no card was finished); 4 stopped at the question, or nobody could answer it; 5 a bundle or a list is wrong; 6 the hub
+//! cannot be asked, or refuses. `doctor` has the agent's own: 0 well; 1 warnings; 2 failures; 3 it cannot examine.
+
+mod hub;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -229,7 +232,15 @@ fn command(language: Language) -> Command {
         .disable_version_flag(true)
         .arg(grammar.flag("version", Help::ShowVersion).short('V').action(ArgAction::Version))
         .subcommand_required(true)
-        .subcommands([grammar.card(), grammar.bundle(), grammar.label(), grammar.batch()])
+        .subcommands([
+            grammar.card(),
+            grammar.bundle(),
+            grammar.label(),
+            grammar.batch(),
+            grammar.login(),
+            grammar.doctor(),
+            grammar.watch(),
+        ])
 }
 
 fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(), Exit> {
@@ -296,7 +307,8 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
             };
             batch::run(&request, language, clock)
         }
-        _ => Err(Exit::Usage),
+        Some((name, matches)) => hub::dispatch(name, matches, language, clock).unwrap_or(Err(Exit::Usage)),
+        None => Err(Exit::Usage),
     }
 }
 

@@ -9,7 +9,9 @@ mod card;
 mod common;
 mod doctor;
 mod help;
+mod hub;
 mod label;
+mod watch;
 
 pub use ask::Ask;
 pub use bundle::Bundle;
@@ -17,10 +19,21 @@ pub use card::Card;
 pub use common::Common;
 pub use doctor::Doctor;
 pub use help::Help;
+pub use hub::Hub;
 pub use label::Label;
+pub use watch::Watch;
 
 use crate::Entry;
 
 /// Every area's texts.
-pub const AREAS: &[&[Entry]] =
-    &[Ask::ENTRIES, Bundle::ENTRIES, Card::ENTRIES, Common::ENTRIES, Doctor::ENTRIES, Help::ENTRIES, Label::ENTRIES];
+pub const AREAS: &[&[Entry]] = &[
+    Ask::ENTRIES,
+    Bundle::ENTRIES,
+    Card::ENTRIES,
+    Common::ENTRIES,
+    Doctor::ENTRIES,
+    Help::ENTRIES,
+    Hub::ENTRIES,
+    Label::ENTRIES,
+    Watch::ENTRIES,
+];
