@@ -68,6 +68,7 @@ pub(super) async fn of(desk: &TechnicianDesk, visitor: &Visitor, node: &NodeId) 
         examination: report.map(|(at_ms, report)| ExaminationFact { at_ms, report }),
         certificate_to_s: registered.and_then(|row| row.certificate_to_s),
         refusal: refusal.map(|row| RefusalFact { at_ms: row.at_ms, text: BoundedText::clipped(&row.text) }),
+        utc_offset_minutes: desk.view.utc_offset_minutes(),
     };
     // Without the hub's time, which always differs.
     let hash = Sha256::digest(facts.to_vec());

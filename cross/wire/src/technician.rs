@@ -169,6 +169,10 @@ pub struct NodeFacts {
     /// The last refusal of its enrolment: why it is not there.
     #[n(17)]
     pub refusal: Option<RefusalFact>,
+    /// The district's UTC offset in minutes (WIB 420, WITA 480, WIT 540).
+    #[n(18)]
+    #[cbor(default)]
+    pub utc_offset_minutes: i32,
 }
 
 /// A reading.

@@ -483,7 +483,10 @@ fn an_identity_as_it_lies_on_a_card() {
     let trust = Trust { authorities: vec![vec![0x31].into()], ..Trust::default() };
     let identity = Identity { certificate: vec![0x30].into(), validity: Validity { from_s: 1, to_s: 2 }, trust };
     let kept = KeptIdentity { node: node(), key: vec![0x33].into(), identity, token: None };
-    check(kept.to_file(), "a3007033352e31322e30372e323030332d303101413302a300413001a20001010202a4008141310180028003f475e4b266");
+    check(
+        kept.to_file(),
+        "a3007033352e31322e30372e323030332d303101413302a300413001a20001010202a4008141310180028003f475e4b266",
+    );
     assert_eq!(KeptIdentity::from_file(&kept.to_file()), Ok(kept.clone()));
     let mut bad = kept.to_file();
     bad[9] ^= 1;
@@ -518,8 +521,12 @@ fn what_a_laptop_is_told_and_what_it_signs() {
         examination: None,
         certificate_to_s: Some(4),
         refusal: Some(RefusalFact { at_ms: 6, text: text("used") }),
+        utc_offset_minutes: 420,
     };
-    check(facts.to_vec(), "b1007033352e31322e30372e323030332d30310105020a03664b616e746f72046d33352e31322e30372e32303033056b53756d626572616e796172060107f5080109020a65302e312e300b6b31303030303030306162630c634536360da4006363707501612502fb3ff800000000000003030e81a3006768616c616d616e0164676f6f6402a60007016768616c616d616e025820abababababababababababababababababababababababababababababababab03090419028005190168100411a20006016475736564");
+    check(
+        facts.to_vec(),
+        "b2007033352e31322e30372e323030332d30310105020a03664b616e746f72046d33352e31322e30372e32303033056b53756d626572616e796172060107f5080109020a65302e312e300b6b31303030303030306162630c634536360da4006363707501612502fb3ff800000000000003030e81a3006768616c616d616e0164676f6f6402a60007016768616c616d616e025820abababababababababababababababababababababababababababababababab03090419028005190168100411a20006016475736564121901a4",
+    );
     assert_eq!(NodeFacts::from_slice(&facts.to_vec()), Ok(facts));
     let listed = ListedNode {
         node: node(),
@@ -528,7 +535,10 @@ fn what_a_laptop_is_told_and_what_it_signs() {
         liveness: Liveness::Never,
         last_heard_ms: None,
     };
-    check(NodeList { nodes: vec![listed.clone()], more: true }.to_vec(), "a20081a4007033352e31322e30372e323030332d303101614b026153030401f5");
+    check(
+        NodeList { nodes: vec![listed.clone()], more: true }.to_vec(),
+        "a20081a4007033352e31322e30372e323030332d303101614b026153030401f5",
+    );
     let crowded = NodeList { nodes: vec![listed; LISTED_MAX + 1], more: false };
     assert!(NodeList::from_slice(&crowded.to_vec()).is_err());
     let acceptance = Acceptance {
@@ -548,13 +558,19 @@ fn what_a_laptop_is_told_and_what_it_signs() {
         made_ms: 11,
         note: text("rak kiri"),
     };
-    check(acceptance.to_vec(), "ae007033352e31322e30372e323030332d303101664b616e746f72026d33352e31322e30372e32303033036b53756d626572616e796172046b31303030303030306162630665302e312e30070108030981a60007016768616c616d616e025820abababababababababababababababababababababababababababababababab030904190280051901680a010b080ca200646275646901687468696e6b7061640d0b0e6872616b206b697269");
+    check(
+        acceptance.to_vec(),
+        "ae007033352e31322e30372e323030332d303101664b616e746f72026d33352e31322e30372e32303033036b53756d626572616e796172046b31303030303030306162630665302e312e30070108030981a60007016768616c616d616e025820abababababababababababababababababababababababababababababababab030904190280051901680a010b080ca200646275646901687468696e6b7061640d0b0e6872616b206b697269",
+    );
     assert_eq!(Acceptance::from_slice(&acceptance.to_vec()), Ok(acceptance.clone()));
     let crowded = Acceptance { pictures: vec![picture; PICTURES_MAX + 1], ..acceptance };
     assert!(Acceptance::from_slice(&crowded.to_vec()).is_err());
     check(SignedAcceptance { acceptance: vec![0xa0].into(), signature: vec![0x30].into() }.to_vec(), "a20041a0014130");
     check(AcceptanceKept { number: 3, at_ms: 12 }.to_vec(), "a20003010c");
-    check(ExaminationOrdered { id: [6; 16], ttl_ms: 30_000 }.to_vec(), "a200500606060606060606060606060606060601197530");
+    check(
+        ExaminationOrdered { id: [6; 16], ttl_ms: 30_000 }.to_vec(),
+        "a200500606060606060606060606060606060601197530",
+    );
     check(IssuedToken { text: "simpul1x".into(), expires_s: 13 }.to_vec(), "a2006873696d70756c3178010d");
 }
 
