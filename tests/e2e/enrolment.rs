@@ -4,6 +4,8 @@ mod clocks;
 mod kills;
 mod life;
 mod refusals;
+mod technicians;
+mod watching;
 
 use std::path::Path;
 use std::time::Duration;

@@ -12,14 +12,14 @@ use super::vitals::Running;
 use crate::config::Config;
 use crate::identity::follow::{self, Doors};
 use crate::identity::issue::Issuing;
-use crate::identity::ledger::{CaState, Ledger};
+use crate::identity::ledger::{CaState, Ledger, NodeRow};
 use crate::identity::listener::{self, Tls};
 use crate::identity::{IdentityError, Places, authority};
 use crate::mqtt::{Serial, TlsFiles};
 use crate::store::Store;
 use crate::technicians::TechnicianDesk;
 use crate::view::View;
-use crate::view::registry::RegisteredNode;
+use crate::view::registry::{RegisteredNode, Registry};
 use crate::web::Commands;
 
 /// What technicians' laptops are answered from.
@@ -34,6 +34,19 @@ pub(super) struct Room {
 /// The registry of a hub that has a CA of its own.
 pub(super) struct District {
     places: Places,
+    /// The nodes that stand in the configuration.
+    configured: Registry,
+}
+
+/// The configuration's nodes and the registry's. One that stands in both keeps what the configuration says.
+fn with(configured: &Registry, nodes: &[NodeRow]) -> Registry {
+    let mut registry = configured.clone();
+    for row in nodes {
+        if let Ok(node) = RegisteredNode::parse(&row.id, &row.name, &row.village, &row.village_name) {
+            let _ = registry.insert(node);
+        }
+    }
+    registry
 }
 
 impl District {
@@ -53,17 +66,12 @@ impl District {
         }
         // A command that was killed in between left them as they were.
         follow::write_pki(&places, &ledger)?;
-        Ok(Some(District { places }))
+        Ok(Some(District { places, configured: config.registry.clone() }))
     }
 
     /// Nodes that the room is to expect besides the configuration's.
     pub(super) fn register(&self, config: &mut Config) -> Result<(), IdentityError> {
-        for row in Ledger::open(&self.places.registry)?.nodes()? {
-            // A node that the configuration names too keeps what stands there.
-            if let Ok(node) = RegisteredNode::parse(&row.id, &row.name, &row.village, &row.village_name) {
-                let _ = config.registry.insert(node);
-            }
-        }
+        config.registry = with(&self.configured, &Ledger::open(&self.places.registry)?.nodes()?);
         Ok(())
     }
 
@@ -95,7 +103,9 @@ impl District {
             let serve = listener::serve(tcp, tls, issuing, Some(Arc::new(desk)), clock.clone(), ending.clone());
             tasks.push(tokio::spawn(serve));
         }
-        let doors = HubDoors { running: room.running, files: tls_files(config), enrolment_tls };
+        let configured = self.configured.clone();
+        let doors =
+            HubDoors { running: room.running, view: room.view, configured, files: tls_files(config), enrolment_tls };
         let ledger = Ledger::open(&self.places.registry)?;
         tasks.push(tokio::spawn(follow::run(self.places.clone(), ledger, doors, ending.clone())));
         Ok(tasks)
@@ -115,6 +125,8 @@ pub(super) fn tls_files(config: &Config) -> TlsFiles {
 
 struct HubDoors {
     running: Arc<Running>,
+    view: Arc<View>,
+    configured: Registry,
     files: TlsFiles,
     enrolment_tls: Option<Tls>,
 }
@@ -125,6 +137,10 @@ impl Doors for HubDoors {
         if let Some(tls) = &self.enrolment_tls {
             tls.revoke(serial);
         }
+    }
+
+    fn nodes(&self, nodes: &[NodeRow]) {
+        self.view.expect(with(&self.configured, nodes));
     }
 
     fn reload(&self) -> Result<(), String> {

@@ -17,7 +17,7 @@ pub mod registry;
 pub mod rows;
 pub mod vitals;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,7 +45,7 @@ const OVERVIEW_AGE_MAX: Duration = Duration::from_secs(1);
 pub struct View {
     store: Arc<dyn Store>,
     vitals: Arc<dyn Vitals>,
-    registry: Registry,
+    registry: RwLock<Arc<Registry>>,
     clock: Clock,
     utc_offset_minutes: i32,
     demo: bool,
@@ -97,7 +97,17 @@ impl View {
         demo: bool,
     ) -> View {
         let started = clock.now();
+        let registry = RwLock::new(Arc::new(registry));
         View { store, vitals, registry, clock, utc_offset_minutes, demo, started, shared: Mutex::default() }
+    }
+
+    fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Expect these nodes from now on: the overview shows them within a second.
+    pub fn expect(&self, registry: Registry) {
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
     }
 
     /// The hub's time in Unix milliseconds.
@@ -145,7 +155,7 @@ impl View {
             generation: self.store.generation(),
             notable,
             judges,
-            registry: &self.registry,
+            registry: &self.registry(),
             vitals: &*self.vitals,
         });
         let json = serde_json::to_vec(&overview).map_err(|error| StoreError::Backend(error.to_string()))?.into();

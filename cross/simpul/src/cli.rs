@@ -175,7 +175,8 @@ impl Grammar {
                     .arg(self.option("node", "ID", Help::NodeId, value_parser!(String)).required(true))
                     .arg(self.option("village", "NAME", Help::Village, value_parser!(String)).required(true))
                     .arg(self.path("config", "FILE", Help::BundleConfig).required(true))
-                    .arg(self.path("token-file", "FILE", Help::BundleToken).required(true))
+                    .arg(self.path("token-file", "FILE", Help::BundleToken).required_unless_present("identity-file"))
+                    .arg(self.path("identity-file", "FILE", Help::BundleIdentity).conflicts_with("token-file"))
                     .arg(self.path("agent", "FILE", Help::BundleAgent).required(true))
                     .arg(self.path("to", "BUNDLE", Help::BundleTo).required(true)),
             )
@@ -183,6 +184,7 @@ impl Grammar {
                 self.command("check", Help::BundleCheck, Help::BundleLong, &[(CHECK, None)])
                     .arg(self.argument("bundle", "BUNDLE", Help::BundlePath).required(true)),
             )
+            .subcommands(self.from_hub())
     }
 
     fn label(&self) -> Command {
@@ -258,14 +260,22 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
             };
             card::run(&request, language, clock)
         }
+        Some(("bundle", matches)) if matches.subcommand().is_some_and(|(name, _)| hub::is_from_hub(name)) => {
+            hub::fetch(matches, language)
+        }
         Some(("bundle", matches)) => {
             let checked = match matches.subcommand() {
                 Some(("make", matches)) => {
+                    let credential = match (path(matches, "identity-file"), path(matches, "token-file")) {
+                        (Some(identity), _) => (bundle::Role::Identity, identity),
+                        (None, Some(token)) => (bundle::Role::Token, token),
+                        (None, None) => return Err(Exit::Usage),
+                    };
                     let sources = bundle::Sources {
                         node: text(matches, "node").ok_or(Exit::Usage)?,
                         village: text(matches, "village").ok_or(Exit::Usage)?,
                         config: path(matches, "config").ok_or(Exit::Usage)?,
-                        token: path(matches, "token-file").ok_or(Exit::Usage)?,
+                        credential,
                         agent: path(matches, "agent").ok_or(Exit::Usage)?,
                     };
                     bundle::make(&sources, &path(matches, "to").ok_or(Exit::Usage)?)?

@@ -255,3 +255,5 @@ fn a_database_is_cut_at_any_byte_of_its_journal_and_the_token_is_unused_or_used_
     }
     assert!(unused > 0 && used > 0, "{unused} {used}");
 }
+
+mod laptops;

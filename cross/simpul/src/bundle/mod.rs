@@ -1,10 +1,11 @@
 //! `simpul bundle`: all that makes one card one node, in a folder or one `.tar`.
 //!
-//! A bundle has a manifest ([`manifest`]) and three files: the agent's configuration, the enrolment token, and the agent
-//! (a Debian package or the static binary). Each is named in the manifest with its length and SHA-256, and none is used
+//! A bundle has a manifest ([`manifest`]) and three files: the agent's configuration, the enrolment token (or an
+//! identity made ahead), and the agent (a Debian package or the static binary). Each is named in the manifest with its length and SHA-256, and none is used
 //! before it fits. `simpul bundle make` makes one out of the files, `simpul bundle check` says whether one is whole.
 //!
-//! The token is a secret: it is read from a file, held in memory that is wiped, written to the card, and in no message.
+//! Token and identity are secrets: they are read from a file, held in memory that is wiped, written to the card, and in no
+//! message.
 
 mod make;
 mod manifest;
@@ -15,9 +16,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use simpul_wire::enrolment::KeptIdentity;
 use zeroize::Zeroizing;
 
-pub use make::{Sources, make};
+pub use make::{Sources, make, private_file};
 pub use manifest::{Entry, MANIFEST, Manifest, Role, check_village};
 use problem::Problem;
 
@@ -37,12 +39,20 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// The agent's configuration.
     pub config: Vec<u8>,
-    /// The enrolment token.
-    pub token: Zeroizing<Vec<u8>>,
+    /// What the node comes into the district with.
+    pub credential: Credential,
     /// The agent, and its file name.
     pub agent: Vec<u8>,
     /// The agent's file name.
     pub agent_name: String,
+}
+
+/// How a node comes into the district: both are secrets.
+pub enum Credential {
+    /// By its enrolment token, which it exchanges for a certificate.
+    Token(Zeroizing<Vec<u8>>),
+    /// By an identity file that was made ahead: where there is no uplink on the day.
+    Identity(Zeroizing<Vec<u8>>),
 }
 
 impl std::fmt::Debug for Bundle {
@@ -106,9 +116,18 @@ impl Bundle {
             Ok((entry.name.clone(), bytes))
         };
         let (_, config) = checked(Role::Config)?;
-        let (_, token) = checked(Role::Token)?;
+        let credential = if manifest.files.iter().any(|entry| entry.role == Role::Identity) {
+            let (name, bytes) = checked(Role::Identity)?;
+            let kept = KeptIdentity::from_file(&bytes).map_err(|_| Problem::NotAnIdentity { name: name.clone() })?;
+            if kept.node.as_str() != manifest.node {
+                return Err(Problem::OthersIdentity { name, node: kept.node.to_string() });
+            }
+            Credential::Identity(bytes)
+        } else {
+            Credential::Token(checked(Role::Token)?.1)
+        };
         let (agent_name, agent) = checked(Role::Agent)?;
-        Ok(Bundle { config: config.to_vec(), token, agent: agent.to_vec(), agent_name, manifest })
+        Ok(Bundle { config: config.to_vec(), credential, agent: agent.to_vec(), agent_name, manifest })
     }
 }
 
@@ -122,6 +141,9 @@ fn check_content(role: Role, name: &str, bytes: &[u8]) -> Result<(), Problem> {
             if !token.starts_with(TOKEN_PREFIX.as_bytes()) || token.len() <= TOKEN_PREFIX.len() || !visible {
                 return Err(Problem::NotAToken { name: name() });
             }
+        }
+        Role::Identity => {
+            KeptIdentity::from_file(bytes).map_err(|_| Problem::NotAnIdentity { name: name() })?;
         }
         Role::Agent => {
             if !is_package(bytes) && !bytes.starts_with(b"\x7FELF") {

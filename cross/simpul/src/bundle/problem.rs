@@ -17,6 +17,8 @@ pub enum Problem {
     FileTooLarge { name: String, limit_bytes: u64 },
     FileDiffers { name: String },
     NotAToken { name: String },
+    NotAnIdentity { name: String },
+    OthersIdentity { name: String, node: String },
     NotAnAgent { name: String },
     NotAConfig { name: String, what: String },
     Unwritable { path: String, error: io::Error },
@@ -37,6 +39,8 @@ impl Problem {
             }
             Problem::FileDiffers { name } => Bundle::FileDiffers { name }.text(language),
             Problem::NotAToken { name } => Bundle::NotAToken { name }.text(language),
+            Problem::NotAnIdentity { name } => Bundle::NotAnIdentity { name }.text(language),
+            Problem::OthersIdentity { name, node } => Bundle::OthersIdentity { name, node }.text(language),
             Problem::NotAnAgent { name } => Bundle::NotAnAgent { name }.text(language),
             Problem::NotAConfig { name, what } => Bundle::NotAConfig { name, what }.text(language),
             Problem::Unwritable { path, error } => Bundle::Unwritable { path, error }.text(language),

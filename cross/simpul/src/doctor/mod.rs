@@ -9,9 +9,10 @@ use std::time::Duration;
 use simpul_clock::Clock;
 use simpul_wire::NodeId;
 use simpul_wire::doctor::{Report, Verdict};
+use simpul_wire::enrolment::RefusalReason;
 use simpul_wire::technician::NodeFacts;
 use simpul_words::findings::{document, text};
-use simpul_words::{Language, Watch, Words};
+use simpul_words::{Hub as Meant, Language, Watch, Words};
 
 use crate::exit::Exit;
 use crate::hub::Hub;
@@ -48,6 +49,13 @@ pub fn run(request: &Request, language: Language, clock: &Clock) -> Result<(), E
     let report = match examine(&hub, &node, clock) {
         Ok(report) => report,
         Err(problem) => {
+            if is_unknown(&problem)
+                && let Some(near) = hub.nearest(&node)
+            {
+                let meant = Meant::MeantNode { node: &near }.text(language);
+                eprintln!("{}\n{meant}", problem.say(language));
+                return Err(Exit::Code(CANNOT));
+            }
             let exit = cannot(problem);
             // What the hub knows of it all the same: since when it is silent, and why it may not come in.
             if let Ok(facts) = hub.facts(&node, None) {
@@ -85,6 +93,10 @@ pub fn examine(hub: &Hub, node: &NodeId, clock: &Clock) -> Result<Report, Proble
         }
     }
     Err(Problem::NoReport { node: node.to_string() })
+}
+
+fn is_unknown(problem: &Problem) -> bool {
+    matches!(problem, Problem::Refused(refusal) if refusal.reason == RefusalReason::NotFound)
 }
 
 /// What the hub last heard of a node that cannot be examined.

@@ -37,6 +37,14 @@ impl Hub {
         NodeFacts::from_slice(&self.get(&node_path(node, &query))?).map_err(Problem::answer)
     }
 
+    /// The node whose id is most like this one: what was probably meant.
+    pub fn nearest(&self, node: &NodeId) -> Option<NodeId> {
+        let nodes = self.nodes().ok()?.into_iter().map(|listed| listed.node);
+        let near = nodes.map(|known| (strsim::damerau_levenshtein(node.as_str(), known.as_str()), known));
+        // Two slips at most: beyond, it is another node and no slip.
+        near.filter(|(slips, _)| *slips <= 2).min().map(|(_, known)| known)
+    }
+
     /// Order an examination: the facts will have a report with this id.
     pub fn examine(&self, node: &NodeId) -> Result<ExaminationOrdered, Problem> {
         let answer = self.post(&node_path(node, "/examination"), Vec::new())?;
@@ -49,20 +57,21 @@ impl Hub {
     }
 
     /// A node's enrolment token: on the hub's books it was asked for by this laptop, and ends with it.
-    #[allow(dead_code, reason = "what `simpul bundle` asks when it is given no token")]
     pub fn token(&self, node: &NodeId) -> Result<IssuedToken, Problem> {
         IssuedToken::from_slice(&self.post(&node_path(node, "/token"), Vec::new())?).map_err(Problem::answer)
     }
 
-    /// A node's identity made ahead, for a place without an uplink: the agent's identity file, a secret.
-    pub fn bundle(&self, node: &NodeId) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    /// A node's identity made ahead, for a place without an uplink: the agent's identity file, a secret; and until when it
+    /// is good, Unix seconds.
+    pub fn bundle(&self, node: &NodeId) -> Result<(Zeroizing<Vec<u8>>, u64), Problem> {
         let key = KeyPair::generate().map_err(Problem::key)?;
         let request = rcgen::CertificateParams::default().serialize_request(&key).map_err(Problem::key)?;
         let request = RenewRequest { request: request.der().to_vec().into() };
         let answer = self.post(&node_path(node, "/bundle"), request.to_vec())?;
         let identity = Identity::from_slice(&answer).map_err(Problem::answer)?;
+        let until_s = identity.validity.to_s;
         let kept = KeptIdentity { node: node.clone(), key: key.serialize_der().into(), identity, token: None };
-        Ok(Zeroizing::new(kept.to_file()))
+        Ok((Zeroizing::new(kept.to_file()), until_s))
     }
 
     /// Have an acceptance kept, signed by this laptop.

@@ -84,6 +84,13 @@ pub const TOKEN: &str = "simpul1qy0testtokenthatstandsnowhereelse";
 
 /// A bundle for `node`, made by `simpul` itself.
 pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
+    let token = folder.join("token.txt");
+    fs::write(&token, format!("{TOKEN}\n")).expect("a file");
+    bundle_with(folder, node, to, ("--token-file", &token))
+}
+
+/// The same, with this credential.
+pub fn bundle_with(folder: &Path, node: &str, to: &str, (option, credential): (&str, &Path)) -> PathBuf {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         fs::write(&path, bytes).expect("a file");
@@ -92,11 +99,7 @@ pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
     let mut agent = b"\x7FELF\x02\x01\x01".to_vec();
     agent.resize(3_000_000, 0x5A);
     agent[18..20].copy_from_slice(&[0xB7, 0]);
-    let (config, token, agent) = (
-        put("config.toml", format!("node = \"{node}\"\n").as_bytes()),
-        put("token.txt", format!("{TOKEN}\n").as_bytes()),
-        put("simpul-agent", &agent),
-    );
+    let (config, agent) = (put("config.toml", format!("node = \"{node}\"\n").as_bytes()), put("simpul-agent", &agent));
     let to = folder.join(to);
     let made = simpul(&[
         "bundle",
@@ -107,8 +110,8 @@ pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
         "Banyuglugur",
         "--config",
         &config,
-        "--token-file",
-        &token,
+        option,
+        &credential.display().to_string(),
         "--agent",
         &agent,
         "--to",

@@ -57,6 +57,9 @@ crate::macros::catalogue! {
         BundlePath id "Bundel: folder atau .tar" en "The bundle: folder or .tar";
         BundleConfig id "Konfigurasi agen (agent.toml)" en "The agent's configuration (agent.toml)";
         BundleToken id "Berkas berisi kunci pendaftaran (simpul1...)" en "A file with the enrolment token (simpul1...)";
+        BundleIdentity
+            id "Berkas identitas dari `simpul bundle ahead`, sebagai ganti kunci pendaftaran"
+            en "An identity file of `simpul bundle ahead`, instead of an enrolment token";
         BundleAgent id "Agen: paket .deb atau program simpul-agent" en "The agent: a .deb package or the program simpul-agent";
         BundleTo id "Folder baru atau berkas .tar" en "A new folder or .tar file";
         Label
@@ -81,6 +84,19 @@ crate::macros::catalogue! {
             id "Untuk tiap baris CSV (node,village,serial,bundle) kartu berikutnya diminta, ditulis, dan dibaca ulang. Keadaan disimpan sesudah tiap langkah: setelah listrik padam, jalankan lagi perintah yang sama. Di akhir ada laporan CSV dan lembar label PDF."
             en "For each line of the CSV (node,village,serial,bundle) the next card is asked for, written, and read back. The state is kept after each step: after a power cut run the same command again. At the end there are a report CSV and a PDF sheet of labels.";
         BatchExample id "tulis satu kotak" en "write a box";
+        BundleFetchToken
+            id "Minta kunci pendaftaran simpul dari pusat"
+            en "Ask the hub for a node's enrolment token";
+        BundleFetchTokenLong
+            id "Minta kunci pendaftaran untuk satu simpul, dicatat atas nama laptop ini dan ikut dicabut bersamanya. Kunci lama yang belum dipakai tidak berlaku lagi."
+            en "Ask for the enrolment token of a node, on the books as this laptop's and revoked with it. An older one that was not used is withdrawn.";
+        BundleAhead
+            id "Minta identitas simpul untuk tempat tanpa jaringan pada hari pemasangan"
+            en "Ask for a node's identity, for a place without an uplink on the day";
+        BundleAheadLong
+            id "Minta identitas (kunci dan sertifikat) untuk satu simpul, 14 hari, dicatat di laptop ini dan ikut dicabut bersamanya. Taruh di /var/lib/simpul/identity/identity.cbor milik pengguna simpul, atau pakai `simpul bundle make --identity-file`. Begitu tersambung, simpul membuat kuncinya sendiri dan salinan ini tidak berlaku lagi."
+            en "Ask for a node's identity (key and certificate), for 14 days, on the books as being on this laptop and revoked with it. Put it at /var/lib/simpul/identity/identity.cbor, owned by the user simpul, or use `simpul bundle make --identity-file`. Once it reaches the hub the node makes a key of its own, and this copy is good for nothing.";
+        BundleSecretTo id "Berkas baru untuk ditulis (rahasia)" en "The new file to write (a secret)";
         Login
             id "Daftarkan laptop ini ke pusat, untuk satu minggu"
             en "Log this laptop in at the hub, for a week";

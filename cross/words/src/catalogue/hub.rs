@@ -48,6 +48,12 @@ crate::macros::catalogue! {
         NoNode { node }
             id "{node} bukan id simpul. Yang benar seperti 35.12.07.2003-01."
             en "{node} is no node id. A proper one is like 35.12.07.2003-01.";
+        Fetched { node, path, until }
+            id "Untuk {node}: {path}, berlaku sampai {until}. Berkas ini rahasia: hapus sesudah dipakai."
+            en "For {node}: {path}, good until {until}. This file is a secret: delete it when it has been used.";
+        MeantNode { node }
+            id "Mungkin maksudnya {node}?"
+            en "Is {node} meant?";
         NoReport { node }
             id "{node} tidak mengirim hasil pemeriksaan dalam waktunya. Coba lagi, atau periksa di tempat: simpul doctor --here"
             en "{node} sent no findings in time. Try again, or examine it on site: simpul doctor --here";
