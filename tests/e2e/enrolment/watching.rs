@@ -1,6 +1,6 @@
 //! A laptop beside a node: the examination through the hub, the acceptance, and what is said when there is no hub.
 
-use simpul_testkit::camera::{Behaviour, Camera};
+use simpul_testkit::camera::Camera;
 use simpul_testkit::node::{CAMERA_PASSWORD, CAMERA_USER};
 use simpul_testkit::pki::write_secret;
 use simpul_testkit::scene::Scene;
@@ -98,8 +98,14 @@ async fn a_laptops_doctor_says_what_the_nodes_own_says_and_what_is_so_when_nobod
     node.give_token(&district.token(NODE).await).unwrap();
     node.start().await.unwrap();
     connected(&node).await;
-    camera.behave(Behaviour::Unauthorized);
     drop(camera);
+    // The agent says what it saw itself lately: it has to miss the camera first.
+    wait::until("the camera's trouble in the room", SOON, || async {
+        let shown = district.hub.node(NODE).await.ok()??;
+        (shown["cameras"][0]["condition"] == "unreachable").then_some(())
+    })
+    .await
+    .unwrap();
     let said = laptop.run(&["doctor", NODE, "--json"]).await;
     assert_eq!(said.code, 2, "{said:?}");
     let document: serde_json::Value = serde_json::from_str(&said.text).unwrap();

@@ -19,7 +19,13 @@ struct District {
 fn issuing(folder: &std::path::Path) -> Issuing {
     let places = Places::of(folder);
     let hubs = vec!["hub.example:8883".parse().unwrap()];
-    Issuing::new(Ledger::open(&places.registry).unwrap(), places.pki, LIFE_S, hubs, Vec::new())
+    Issuing::new(
+        Ledger::open(&places.registry).unwrap(),
+        places.pki,
+        LIFE_S,
+        hubs,
+        vec!["hub.example:8884".parse().unwrap()],
+    )
 }
 
 fn district() -> District {
