@@ -30,6 +30,7 @@ use crate::sources::board::{self, BoardCommand};
 use crate::sources::camera::{self, CameraShown};
 use crate::sources::host::{self, Machine};
 use crate::sources::local_api;
+use crate::spool::sled_disk::hardware_serial;
 use crate::spool::{NewRecord, OpenReport, Spool, SpoolError};
 use crate::stamper::Stamper;
 use crate::status::{self, Shown};
@@ -315,10 +316,12 @@ impl Agent {
             });
         }
         let driver_stop = stop.clone();
+        let hardware = self.config.spool.hardware_serial.clone().or_else(hardware_serial);
+        let hardware = hardware.map(|serial| Label::clipped(&serial));
         tasks.spawn(keep("the uplink", self.health.clone(), stop.clone(), move || {
             let (config, to_desk, status) = (config.clone(), to_desk.clone(), status.clone());
             let (spool, stamper, clock, node) = (spool.clone(), stamper.clone(), clock.clone(), node.clone());
-            let (enrolment, stop) = (enrolment.clone(), driver_stop.clone());
+            let (enrolment, stop, hardware) = (enrolment.clone(), driver_stop.clone(), hardware.clone());
             async move {
                 connect(&enrolment, stop, |access| {
                     Driver::new(Parts {
@@ -326,6 +329,7 @@ impl Agent {
                         clock: clock.clone(),
                         stamper: stamper.clone(),
                         node: node.clone(),
+                        hardware: hardware.clone(),
                         config: UplinkConfig { hubs: access.hubs, ..config.clone() },
                         tls: access.tls,
                         commands: to_desk.clone(),

@@ -4,6 +4,7 @@ mod backup;
 mod carry;
 mod identity;
 mod status;
+mod technicians;
 mod token;
 mod updates;
 
@@ -61,6 +62,9 @@ Updates (the key stays off the hub; docs/updates.md):
   simpul-hub updates sign --key ... > X.update   there, where the key is
   simpul-hub updates add X.update                on the hub
   simpul-hub updates start 0.2.0 --nodes all     one node, then ten, then all
+Technicians:
+  simpul-hub technicians add budi                a token for `simpul login`, good for a week
+  simpul-hub technicians revoke budi/thinkpad    a laptop is lost: all that is on it ends
 Every day:
   simpul-hub status                              how the running hub is
   simpul-hub backup /mnt/backup/simpul           while it runs, or while it is stopped
@@ -112,6 +116,12 @@ enum Command {
     /// Remote updates: sign programs, roll them and configurations out to nodes
     #[command(subcommand)]
     Updates(updates::UpdatesCommand),
+    /// Technicians and their laptops: let in for a week, end in one action
+    #[command(subcommand)]
+    Technicians(technicians::TechniciansCommand),
+    /// What technicians accepted, signed
+    #[command(subcommand)]
+    Acceptances(technicians::AcceptancesCommand),
     /// Named tokens for everybody who is not on this machine
     #[command(subcommand)]
     Token(TokenCommand),
@@ -213,6 +223,8 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Ca(command)) => identity::ca(&config, command, &clock)?,
         Some(Command::Nodes(command)) => identity::nodes(&config, command, &clock)?,
         Some(Command::Updates(command)) => updates::updates(&config, command, &clock)?,
+        Some(Command::Technicians(command)) => technicians::technicians(&config, command, &clock)?,
+        Some(Command::Acceptances(command)) => technicians::acceptances(&config, command)?,
         Some(Command::Token(command)) => token::token(&config, command, &clock)?,
         Some(Command::Status { json }) => return runtime()?.block_on(status::status(&config, json)),
         Some(Command::Openapi) => {}

@@ -1,7 +1,8 @@
 //! The district's hub. Data flows one way: [`mqtt`] -> [`intake`] -> [`store`] -> [`view`] -> [`web`] -> room;
 //! acknowledgements and commands are the only two things that return.
 //!
-//! `web` reads only `view`; only `store` writes state; only `web` knows HTTP; only `mqtt` knows MQTT.
+//! `web` and `technicians` read only `view`; only `store` (records) and `identity` (the registry) write state; only `web` and
+//! `identity`'s listener know HTTP; only `mqtt` knows MQTT.
 #![forbid(unsafe_code)]
 
 pub mod carry;
@@ -13,6 +14,7 @@ pub mod intake;
 pub mod mqtt;
 pub mod run;
 pub mod store;
+pub mod technicians;
 pub mod updates;
 pub mod view;
 pub mod web;

@@ -31,9 +31,9 @@ use crate::store::{SqliteStore, Store, StoreConfig, StoreError};
 use crate::updates::UpdateError;
 use crate::view::View;
 use crate::web::tokens::{TokenError, Tokens};
-use crate::web::{self, Door, HttpsError, Web, pump, router};
+use crate::web::{self, Commands, Door, HttpsError, Web, pump, router};
 use commands::MqttCommands;
-use identity::{District, tls_files};
+use identity::{District, Room, tls_files};
 use updates::Updates;
 use vitals::{MqttDoor, Running};
 
@@ -211,7 +211,7 @@ async fn open_store(
 
 /// The parts of a hub that run.
 struct Parts {
-    running: Arc<Running>,
+    room: Room,
     intake: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
     socket: PathBuf,
@@ -229,7 +229,7 @@ async fn serve(
     let store: Arc<dyn Store> = store;
     let counters = Arc::new(Counters::default());
     let (transport, door) = transport(config, mqtt_listener, &*store, clock, ending.clone()).await?;
-    let commands = Arc::new(MqttCommands(transport.outbox.clone()));
+    let commands: Arc<dyn Commands> = Arc::new(MqttCommands(transport.outbox.clone()));
     let running =
         Arc::new(Running::new(door, counters.clone(), updates.map(|it| it.alarms.clone()).unwrap_or_default()));
     let live = broadcast::channel(CHANGES_MAX).0;
@@ -251,6 +251,7 @@ async fn serve(
     let https = config.web.https.as_ref().map(|(certificate, key)| web::https(certificate, key)).transpose()?;
     let door = if config.web.listen.ip().is_loopback() { Door::Loopback } else { Door::Network };
     let scheme = if https.is_some() { "https" } else { "http" };
+    let room = Room { running, view: view.clone(), store: store.clone(), commands: commands.clone() };
     let driver = updates
         .map(|updates| updates.drive(store.clone(), view.clone(), commands.clone(), clock.clone(), ending.clone()));
     let web = Web::new(
@@ -282,7 +283,7 @@ async fn serve(
         }
     }
     tracing::info!(url = %format!("{scheme}://{address}/"), data = %data.path().display(), "hub is ready");
-    Ok(Parts { running, intake, others, socket })
+    Ok(Parts { room, intake, others, socket })
 }
 
 impl Parts {
@@ -296,7 +297,7 @@ impl Parts {
         ending: &watch::Receiver<bool>,
     ) -> Result<(), RunError> {
         if let Some((district, updates)) = district {
-            self.others.extend(district.start(config, listener, self.running.clone(), &updates, clock, ending)?);
+            self.others.extend(district.start(config, listener, self.room.clone(), &updates, clock, ending)?);
         }
         Ok(())
     }
@@ -314,7 +315,7 @@ impl Parts {
         // The receivers are in the parts: a part that is gone needs no telling.
         let _ = end.send(true);
         // The server's handle keeps the queue to intake open: given back first, or intake would wait for more.
-        if let Some(server) = self.running.take_server() {
+        if let Some(server) = self.room.running.take_server() {
             server.join().await;
         }
         if result.is_ok() && timeout(INTAKE_END, &mut self.intake).await.is_err() {

@@ -82,7 +82,7 @@ impl District {
         let port = tcp.local_addr().unwrap().port();
         let (stop, ending) = watch::channel(false);
         let tls = Tls::read(&places).unwrap();
-        tokio::spawn(serve(tcp, tls, Arc::new(issuing), Arc::new(serving), clock.clone(), ending));
+        tokio::spawn(serve(tcp, tls, Arc::new(issuing), Arc::new(serving), None, clock.clone(), ending));
         let contents = Contents::in_folder(updates.content);
         District { registry, ledger, contents, places, port, clock, _stop: stop, _folder: folder }
     }
@@ -90,7 +90,7 @@ impl District {
     fn enrol(&self, byte: u8) -> Node {
         let now_ms = self.clock.wall_ms();
         let id = self.registry.add("35.12.01.2001", "", now_ms).unwrap().id;
-        self.registry.issue_token(&id, &[byte; 16], now_ms, now_ms + 86_400_000).unwrap();
+        self.registry.issue_token(&id, None, &[byte; 16], now_ms, now_ms + 86_400_000).unwrap();
         let key = KeyPair::generate().unwrap();
         let request = CertificateParams::default().serialize_request(&key).unwrap().der().to_vec();
         let open = Registry::open(&self.places.registry).unwrap();

@@ -4,7 +4,9 @@ mod clocks;
 mod kills;
 mod life;
 mod refusals;
+mod technicians;
 mod updates;
+mod watching;
 
 use std::path::Path;
 use std::time::Duration;

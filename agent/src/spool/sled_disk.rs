@@ -399,11 +399,16 @@ impl Disk for SledDisk {
     }
 
     fn hardware_serial(&self) -> Option<String> {
-        // The machine id lies on the card and is cloned with it: the last resort.
-        ["/sys/firmware/devicetree/base/serial-number", "/sys/class/dmi/id/product_uuid", "/etc/machine-id"]
-            .into_iter()
-            .filter_map(|path| fs::read_to_string(path).ok())
-            .map(|text| text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_string())
-            .find(|text| !text.is_empty())
+        hardware_serial()
     }
+}
+
+/// The serial of this machine, as far as it says one.
+pub fn hardware_serial() -> Option<String> {
+    // The machine id lies on the card and is cloned with it: the last resort.
+    ["/sys/firmware/devicetree/base/serial-number", "/sys/class/dmi/id/product_uuid", "/etc/machine-id"]
+        .into_iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .map(|text| text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_string())
+        .find(|text| !text.is_empty())
 }

@@ -18,7 +18,7 @@ use simpul_clock::{Clock, Moment};
 use simpul_wire::ack::Downlink;
 use simpul_wire::command::Command;
 use simpul_wire::state::{AgentState, StreamState};
-use simpul_wire::{NodeId, Stream};
+use simpul_wire::{Label, NodeId, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::buffer::Buffer;
@@ -46,6 +46,8 @@ pub struct Parts<B> {
     pub stamper: Stamper,
     /// Whose records.
     pub node: NodeId,
+    /// The serial of this machine, for whoever looks for it; nothing: it does not say.
+    pub hardware: Option<Label>,
     /// How to get to the hub.
     pub config: UplinkConfig,
     /// TLS, asked at each connection.
@@ -404,6 +406,7 @@ fn agent_state<B>(spool: &SpoolState, parts: &Parts<B>, online: bool) -> AgentSt
         interval_s: u32::try_from(parts.config.state_interval.as_secs()).unwrap_or(u32::MAX),
         generation: spool.generation,
         streams: streams.collect(),
+        hardware: parts.hardware.clone(),
         platform: simpul_wire::update::THIS_PLATFORM.parse().ok(),
     }
 }

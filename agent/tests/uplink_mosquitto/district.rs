@@ -214,6 +214,7 @@ impl District {
             stamper: Stamper::new(1, clock.clone()),
             clock,
             node: NODE.parse().unwrap(),
+            hardware: None,
             config,
             tls: tls.into(),
             commands: to_desk,

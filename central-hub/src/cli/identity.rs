@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use simpul_clock::Clock;
 use simpul_wire::NodeId;
-use simpul_wire::enrolment::{EnrolmentToken, Secret};
+use simpul_wire::enrolment::{EnrolmentToken, Laptop, Secret};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -83,11 +83,25 @@ pub enum NodesCommand {
         /// The node
         node: NodeId,
     },
+    /// Make a node's identity before the node is there, for a place that has no uplink on the day
+    ///
+    /// It lies on a technician's laptop with its key, is good for 14 days, ends with the laptop, and is replaced by one of
+    /// the node's own at its first contact with the hub.
+    Bundle {
+        /// The node
+        node: NodeId,
+        /// The laptop that takes it along, as `technicians list` shows it
+        #[arg(long, value_name = "TECHNICIAN/LAPTOP")]
+        laptop: Laptop,
+        /// The identity file to write
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Who was refused a certificate lately, and why
     Events,
 }
 
-fn open(config: &Config) -> anyhow::Result<(Places, Ledger)> {
+pub(super) fn open(config: &Config) -> anyhow::Result<(Places, Ledger)> {
     data::prepare(&config.data_directory)?;
     let places = Places::of(&config.data_directory);
     let ledger = Ledger::open(&places.registry)?;
@@ -106,7 +120,7 @@ fn hosts(config: &Config) -> Vec<String> {
     hosts
 }
 
-fn date(ms: i64) -> String {
+pub(super) fn date(ms: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
     at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
 }
@@ -162,6 +176,9 @@ fn show(ledger: &Ledger) -> anyhow::Result<()> {
 
 /// `nodes ...`.
 pub fn nodes(config: &Config, command: NodesCommand, clock: &Clock) -> anyhow::Result<()> {
+    if let NodesCommand::Bundle { node, laptop, to } = command {
+        return super::technicians::bundle(config, &node, laptop, &to, clock);
+    }
     let (_, ledger) = open(config)?;
     let now_ms = clock.wall_ms();
     match command {
@@ -187,6 +204,7 @@ pub fn nodes(config: &Config, command: NodesCommand, clock: &Clock) -> anyhow::R
             let (certificates, tokens) = ledger.revoke(&node, now_ms)?;
             println!("{node}: {certificates} certificates revoked, {tokens} tokens withdrawn.");
         }
+        NodesCommand::Bundle { .. } => {}
         NodesCommand::Events => {
             for row in ledger.refusals()? {
                 println!("{}  {:<14} {:<20} {:<15} {}", date(row.at_ms), row.reason, row.node, row.peer, row.text);
@@ -206,11 +224,12 @@ fn line(row: &NodeRow, now_ms: i64) -> String {
         None if row.revoked => "REVOKED".to_owned(),
         None => "not enrolled".to_owned(),
     };
+    let bundle = row.bundle_on.as_ref().map(|laptop| format!("; unused bundle on {laptop}")).unwrap_or_default();
     let token = match row.token_expires_ms {
         Some(expires_ms) if expires_ms > now_ms => format!("; unused token to {}", date(expires_ms)),
         _ => String::new(),
     };
-    format!("{:<20} {:<28} {certificate}{token}", row.id, row.name)
+    format!("{:<20} {:<28} {certificate}{token}{bundle}", row.id, row.name)
 }
 
 fn token(config: &Config, ledger: &Ledger, node: NodeId, days: u32, now_ms: i64) -> anyhow::Result<EnrolmentToken> {
@@ -221,7 +240,7 @@ fn token(config: &Config, ledger: &Ledger, node: NodeId, days: u32, now_ms: i64)
     let mut secret = [0; 16];
     getrandom::fill(&mut secret)?;
     let expires_ms = now_ms + i64::from(days) * DAY_MS;
-    let authority = ledger.issue_token(&node, &secret, now_ms, expires_ms)?;
+    let authority = ledger.issue_token(&node, None, &secret, now_ms, expires_ms)?;
     eprintln!(
         "This is the enrolment token of {node}: it is not shown again, is good once and until {}.",
         date(expires_ms)

@@ -13,7 +13,7 @@ use rcgen::{
     SerialNumber,
 };
 use simpul_wire::NodeId;
-use simpul_wire::enrolment::{HUB_NAME, Validity};
+use simpul_wire::enrolment::{HUB_NAME, Laptop, Validity};
 use time::OffsetDateTime;
 
 use super::IdentityError;
@@ -141,8 +141,36 @@ impl Authority {
     ) -> Result<Signed, IdentityError> {
         // A short life (tests have one) is not to begin before the last one ended.
         let from_s = now_s.saturating_sub(BACKDATED_SECONDS.min(life_s));
-        let validity = Validity { from_s, to_s: now_s.saturating_add(life_s) };
-        let mut params = named(node.as_str(), &[KeyUsagePurpose::DigitalSignature], validity.from_s, validity.to_s);
+        self.sign_client(node.as_str(), request, Validity { from_s, to_s: now_s.saturating_add(life_s) })
+    }
+
+    /// A node's certificate that was asked for before the node is there: two thirds of its life have passed when it is
+    /// made, so that the node renews it at its first contact.
+    pub fn sign_ahead(
+        &self,
+        node: &NodeId,
+        request: &Request,
+        now_s: u64,
+        life_s: u64,
+    ) -> Result<Signed, IdentityError> {
+        let from_s = now_s.saturating_sub(life_s.saturating_mul(2));
+        self.sign_client(node.as_str(), request, Validity { from_s, to_s: now_s.saturating_add(life_s) })
+    }
+
+    /// A laptop's certificate, to the second `to_s`: a common name that no node can have.
+    pub fn sign_laptop(
+        &self,
+        laptop: &Laptop,
+        request: &Request,
+        now_s: u64,
+        to_s: u64,
+    ) -> Result<Signed, IdentityError> {
+        let validity = Validity { from_s: now_s.saturating_sub(BACKDATED_SECONDS), to_s };
+        self.sign_client(&laptop.common_name(), request, validity)
+    }
+
+    fn sign_client(&self, name: &str, request: &Request, validity: Validity) -> Result<Signed, IdentityError> {
+        let mut params = named(name, &[KeyUsagePurpose::DigitalSignature], validity.from_s, validity.to_s);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         let mut serial = [0; 16];
@@ -152,7 +180,7 @@ impl Authority {
         serial[0] = serial[0] & 0x3f | 0x40;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let params = CertificateSigningRequestParams { params, public_key: request.public_key.clone() };
-        let certificate = params.signed_by(&self.issuer).map_err(unusable("a node's certificate"))?;
+        let certificate = params.signed_by(&self.issuer).map_err(unusable("a certificate"))?;
         Ok(Signed { certificate: certificate.der().to_vec(), serial: serial.to_vec(), validity })
     }
 

@@ -1,5 +1,5 @@
 //! The running hub follows the registry: what the command line revoked is refused and closed, and a CA that was rotated
-//! is shown and trusted, within `LOOK_EACH`.
+//! is shown and trusted, and a node that was added is expected, within `LOOK_EACH`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::ledger::{CaState, Ledger};
+use super::ledger::{CaState, Ledger, NodeRow};
 use super::{IdentityError, Places, authority};
 
 /// How late a change of the command line is at most. A look is one read of a number in shared memory.
@@ -17,6 +17,9 @@ const LOOK_EACH: Duration = Duration::from_millis(500);
 pub trait Doors: Send + Sync + 'static {
     /// Refuse a certificate from now on, and close its connections.
     fn revoke(&self, serial: &[u8]);
+
+    /// Which nodes there are now.
+    fn nodes(&self, nodes: &[NodeRow]);
 
     /// Read certificates and CAs anew.
     ///
@@ -111,6 +114,7 @@ impl<D: Doors> Follower<D> {
             }
         }
         write_pki(&self.places, &self.ledger).map_err(text)?;
+        self.doors.nodes(&self.ledger.nodes().map_err(text)?);
         if !first {
             self.doors.reload()?;
         }

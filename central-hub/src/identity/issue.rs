@@ -7,11 +7,11 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use rusqlite::{Connection, OptionalExtension, params};
 use simpul_wire::NodeId;
 use simpul_wire::enrolment::{
-    ADDRESSES_MAX, AUTHORITIES_MAX, Address, EnrolRequest, Identity, Refusal, RefusalReason, Trust, Validity,
+    ADDRESSES_MAX, AUTHORITIES_MAX, Address, EnrolRequest, Identity, Laptop, Refusal, RefusalReason, Trust, Validity,
 };
 use simpul_wire::label::Text;
 
-use super::authority::{Authority, Request};
+use super::authority::{Authority, Request, Signed};
 use super::ledger::{CaRow, CaState, Change, Ledger, RefusalRow};
 use super::{IdentityError, sha256};
 
@@ -43,7 +43,46 @@ pub struct NotIssued {
 struct Shown {
     node: NodeId,
     authority: u32,
-    revoked: bool,
+    ahead: Option<Ahead>,
+}
+
+/// What is particular to a certificate that was made ahead, on a laptop.
+struct Ahead {
+    to_s: i64,
+    spent_key: Option<[u8; 32]>,
+}
+
+impl Shown {
+    /// One that was made ahead is renewed once, in time, to one key: a laptop that is found years later is worth
+    /// nothing, and neither is the copy of a bundle that has been used.
+    fn check_ahead(&self, key: &[u8; 32], now_ms: i64) -> Result<(), NotIssued> {
+        let Some(ahead) = &self.ahead else { return Ok(()) };
+        let node = self.node.as_str();
+        match ahead.spent_key {
+            Some(spent) if spent == *key => Ok(()),
+            Some(_) => {
+                let text = "this node's bundle has been used already, with another key: if that was not this node, \
+                            revoke the node at the hub; take a new token";
+                Err(refused(RefusalReason::UsedToken, node, text))
+            }
+            None if ahead.to_s.saturating_mul(1_000) <= now_ms => {
+                let text = "the bundle that this node was installed with has expired: take a token";
+                Err(refused(RefusalReason::ExpiredToken, node, text))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A token's row.
+struct TokenRow {
+    owner: String,
+    expires_ms: i64,
+    withdrawn: bool,
+    used: bool,
+    used_key: Option<[u8; 32]>,
+    laptop: Option<String>,
+    laptop_revoked: bool,
 }
 
 fn refused(reason: RefusalReason, node: &str, text: &str) -> NotIssued {
@@ -94,15 +133,25 @@ impl Issuing {
         let request = signing_request(&asked.request, node)?;
         let hash = sha256(asked.secret.expose());
         self.transaction(node, |transaction| {
-            type TokenRow = (String, i64, Option<i64>, Option<i64>, Option<[u8; 32]>);
             let token: Option<TokenRow> = transaction
                 .query_row(
-                    "SELECT node, expires_ms, withdrawn_ms, used_ms, used_key FROM token WHERE hash = ?",
+                    "SELECT node, expires_ms, withdrawn_ms, used_ms, used_key, laptop, laptop_revoked
+                     FROM token WHERE hash = ?",
                     [hash],
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+                    |row| {
+                        Ok(TokenRow {
+                            owner: row.get(0)?,
+                            expires_ms: row.get(1)?,
+                            withdrawn: row.get::<_, Option<i64>>(2)?.is_some(),
+                            used: row.get::<_, Option<i64>>(3)?.is_some(),
+                            used_key: row.get(4)?,
+                            laptop: row.get(5)?,
+                            laptop_revoked: row.get(6)?,
+                        })
+                    },
                 )
                 .optional()?;
-            let Some((owner, expires_ms, withdrawn, used, used_key)) = token else {
+            let Some(TokenRow { owner, expires_ms, withdrawn, used, used_key, laptop, laptop_revoked }) = token else {
                 let text = "the hub does not know this enrolment token: was it made by this district's hub?";
                 return Err(refused(RefusalReason::UnknownToken, node, text).into());
             };
@@ -112,13 +161,20 @@ impl Issuing {
                 );
                 return Err(refused(RefusalReason::OtherNode, node, &text).into());
             }
-            if withdrawn.is_some() {
+            if laptop_revoked {
+                let text = format!(
+                    "the laptop {} that asked for this enrolment token was revoked, and its tokens with it: take a new one",
+                    laptop.unwrap_or_default()
+                );
+                return Err(refused(RefusalReason::Revoked, node, &text).into());
+            }
+            if withdrawn {
                 let text =
                     "the enrolment token was withdrawn: a newer one was made, or the node was revoked; take a new one";
                 return Err(refused(RefusalReason::Revoked, node, text).into());
             }
             let key = request.key_hash();
-            if used.is_some() {
+            if used {
                 let stored = if used_key == Some(key) { stored(transaction, node, &key)? } else { None };
                 return match stored {
                     Some((certificate, validity, _)) => self.identity(transaction, certificate, validity, node),
@@ -149,6 +205,7 @@ impl Issuing {
             let shown = shown(transaction, serial)?;
             let node = shown.node.as_str();
             let request = signing_request(request, node)?;
+            shown.check_ahead(&request.key_hash(), now_ms)?;
             // After an answer that was lost: the same key gets the same certificate, while that is fresh.
             if let Some((certificate, validity, authority)) = stored(transaction, node, &request.key_hash())? {
                 let current = super::ledger::ca_in_state(transaction, CaState::Current)?;
@@ -166,7 +223,15 @@ impl Issuing {
                 let text = "this node got too many certificates today: is one card in two machines?";
                 return Err(refused(RefusalReason::Busy, node, text).into());
             }
-            self.sign(transaction, &shown.node, &request, now_ms)
+            let signed = self.sign(transaction, &shown.node, &request, now_ms)?;
+            if shown.ahead.is_some() {
+                // Its key has been on a laptop: from now on it is good for this one answer again, and opens no door.
+                transaction.execute(
+                    "UPDATE certificate SET spent_ms = ?, spent_key = ? WHERE serial = ?",
+                    params![now_ms, request.key_hash(), serial],
+                )?;
+            }
+            Ok(signed)
         })
     }
 
@@ -179,7 +244,8 @@ impl Issuing {
             let shown = shown(transaction, serial)?;
             let trust = self.told(transaction, shown.node.as_str())?;
             let current = super::ledger::ca_in_state(transaction, CaState::Current)?;
-            Ok(Trust { renew: current.is_some_and(|current| current.number > shown.authority), ..trust })
+            let renew = shown.ahead.is_some() || current.is_some_and(|current| current.number > shown.authority);
+            Ok(Trust { renew, ..trust })
         })
     }
 
@@ -228,23 +294,41 @@ impl Issuing {
     }
 
     fn sign(&self, transaction: &Connection, node: &NodeId, request: &Request, now_ms: i64) -> Result<Identity, Stop> {
+        let (current, authority) = self.authority(transaction)?;
+        let signed = authority.sign_node(node, request, seconds(now_ms), self.life_s)?;
+        self.keep(transaction, node, request, (current, signed), None, now_ms)
+    }
+
+    /// The CA that signs now, with its key. Read each time: a CA that was rotated signs at once, and its key does not
+    /// stay in memory.
+    fn authority(&self, transaction: &Connection) -> Result<(u32, Authority), Stop> {
         let current = super::ledger::ca_in_state(transaction, CaState::Current)?.ok_or(IdentityError::NoAuthority)?;
-        // Read each time: a CA that was rotated signs at once, and its key does not stay in memory.
-        let authority = Authority::open(&self.pki, current.number, &current.certificate)?;
-        let now_s = u64::try_from(now_ms / 1_000).unwrap_or_default();
-        let signed = authority.sign_node(node, request, now_s, self.life_s)?;
+        Ok((current.number, Authority::open(&self.pki, current.number, &current.certificate)?))
+    }
+
+    /// Keep a node's certificate that CA `number` signed; `laptop`: it was made ahead, and lies there.
+    fn keep(
+        &self,
+        transaction: &Connection,
+        node: &NodeId,
+        request: &Request,
+        (number, signed): (u32, Signed),
+        laptop: Option<&Laptop>,
+        now_ms: i64,
+    ) -> Result<Identity, Stop> {
         transaction.execute(
-            "INSERT INTO certificate (serial, node, authority, key, der, from_s, to_s, made_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO certificate (serial, node, authority, key, der, from_s, to_s, made_ms, laptop)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 signed.serial,
                 node.as_str(),
-                current.number,
+                number,
                 request.key_hash(),
                 signed.certificate,
                 signed.validity.from_s.cast_signed(),
                 signed.validity.to_s.cast_signed(),
-                now_ms
+                now_ms,
+                laptop.map(Laptop::to_string)
             ],
         )?;
         self.identity(transaction, signed.certificate, signed.validity, node.as_str())
@@ -286,6 +370,10 @@ impl Issuing {
     }
 }
 
+fn seconds(ms: i64) -> u64 {
+    u64::try_from(ms / 1_000).unwrap_or_default()
+}
+
 fn signing_request(der: &[u8], node: &str) -> Result<Request, NotIssued> {
     Request::parse(der).map_err(|error| {
         let text = format!("the signing request is not one that is signed here ({error}): update the agent");
@@ -307,22 +395,38 @@ fn stored(connection: &Connection, node: &str, key: &[u8; 32]) -> rusqlite::Resu
 }
 
 fn shown(connection: &Connection, serial: &[u8]) -> Result<Shown, Stop> {
-    let query = "SELECT node, certificate.authority, revoked_ms IS NOT NULL OR authority.state = 'retired'
+    let query = "SELECT node, certificate.authority, revoked_ms IS NOT NULL OR authority.state = 'retired',
+                   to_s, spent_key, laptop
                  FROM certificate JOIN authority ON authority.number = certificate.authority WHERE serial = ?";
-    let row: Option<(String, u32, bool)> =
-        connection.query_row(query, [serial], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    let Some((node, authority, revoked)) = row else {
-        let text = "this certificate was not issued by this hub: enrol the node with a token";
+    type Row = (String, u32, bool, Option<String>, Ahead);
+    let row: Option<Row> = connection
+        .query_row(query, [serial], |row| {
+            let ahead = Ahead { to_s: row.get(3)?, spent_key: row.get(4)? };
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(5)?, ahead))
+        })
+        .optional()?;
+    let Some((node, authority, revoked, laptop, ahead)) = row else {
+        let text = "this certificate was not issued to a node by this hub: enrol the node with a token";
         return Err(refused(RefusalReason::UnknownNode, "", text).into());
     };
-    let unusable = || refused(RefusalReason::UnknownNode, &node, "the node's id cannot be read: enrol it anew");
-    let shown = Shown { node: node.parse().map_err(|_| unusable())?, authority, revoked };
-    if shown.revoked {
-        let text = "this node's certificate was revoked: enrol the node with a new token, if it is to come back";
-        return Err(refused(RefusalReason::Revoked, &node, text).into());
+    if revoked {
+        let text = match laptop {
+            Some(laptop) => format!(
+                "the bundle that this node was installed with lay on the laptop {laptop}, which was revoked: take a token"
+            ),
+            None => {
+                "this node's certificate was revoked: enrol the node with a new token, if it is to come back".to_owned()
+            }
+        };
+        return Err(refused(RefusalReason::Revoked, &node, &text).into());
     }
-    Ok(shown)
+    let unusable = || refused(RefusalReason::UnknownNode, &node, "the node's id cannot be read: enrol it anew");
+    Ok(Shown { node: node.parse().map_err(|_| unusable())?, authority, ahead: laptop.map(|_| ahead) })
 }
+
+mod laptops;
+
+pub use laptops::{Visitor, refused_laptop};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
-//! The registry's database: CAs, villages, nodes, tokens, certificates, refusals.
+//! The registry's database: CAs, villages, nodes, laptops, tokens, certificates, refusals, deeds, acceptances.
 //!
 //! Command line and running hub write it at the same time: each change is one immediate transaction, durable when it
 //! returns (synchronous FULL). What is written here is the truth; the files in `pki` are made from it.
 
+mod acceptances;
 mod ca;
+mod laptops;
 mod nodes;
 mod schema;
 
@@ -17,8 +19,12 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::IdentityError;
 
+pub use acceptances::{AcceptanceRow, NewAcceptance};
 pub use ca::{CaRow, CaState, Stranded};
 pub(super) use ca::{in_state as ca_in_state, trusted};
+pub(super) use laptops::note as note_deed;
+pub use laptops::{DeedRow, Ended, LaptopRow};
+pub(super) use nodes::known;
 pub use nodes::{Added, NodeRow};
 
 /// The other writer's transaction takes milliseconds; ten seconds is a disk in trouble.
@@ -99,10 +105,15 @@ impl Ledger {
         self.look(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
     }
 
-    /// Serial numbers of all revoked certificates.
+    /// Serial numbers of all certificates that open no door any more: revoked ones, a node's or a laptop's, and those
+    /// that were made ahead and have been renewed.
     pub fn revoked(&self) -> Result<Vec<Vec<u8>>, IdentityError> {
         self.look(|connection| {
-            let mut statement = connection.prepare("SELECT serial FROM certificate WHERE revoked_ms IS NOT NULL")?;
+            let mut statement = connection.prepare(
+                "SELECT serial FROM certificate WHERE revoked_ms IS NOT NULL
+                 UNION SELECT serial FROM certificate WHERE spent_ms IS NOT NULL
+                 UNION SELECT serial FROM laptop WHERE revoked_ms IS NOT NULL",
+            )?;
             statement.query_map([], |row| row.get(0))?.collect()
         })
     }
@@ -120,23 +131,26 @@ impl Ledger {
         })
     }
 
+    /// The last refusal of a node.
+    pub fn last_refusal(&self, node: &str) -> Result<Option<RefusalRow>, IdentityError> {
+        self.look(|connection| {
+            let query = "SELECT at_ms, reason, node, peer, text FROM refusal WHERE node = ? ORDER BY id DESC LIMIT 1";
+            connection.query_row(query, [node], refusal_row).optional()
+        })
+    }
+
     /// The last refusals, newest first.
     pub fn refusals(&self) -> Result<Vec<RefusalRow>, IdentityError> {
         self.look(|connection| {
             let mut statement =
                 connection.prepare("SELECT at_ms, reason, node, peer, text FROM refusal ORDER BY id DESC")?;
-            let rows = statement.query_map([], |row| {
-                Ok(RefusalRow {
-                    at_ms: row.get(0)?,
-                    reason: row.get(1)?,
-                    node: row.get(2)?,
-                    peer: row.get(3)?,
-                    text: row.get(4)?,
-                })
-            })?;
-            rows.collect()
+            statement.query_map([], refusal_row)?.collect()
         })
     }
+}
+
+fn refusal_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RefusalRow> {
+    Ok(RefusalRow { at_ms: row.get(0)?, reason: row.get(1)?, node: row.get(2)?, peer: row.get(3)?, text: row.get(4)? })
 }
 
 /// How a change failed.

@@ -7,7 +7,10 @@ use std::time::Duration;
 use simpul_clock::Moment;
 
 /// Requests of one address in a minute: a box of boards behind one NAT asks once or twice each.
-const REQUESTS_MAX: u32 = 60;
+pub const NODES_REQUESTS_MAX: u32 = 60;
+
+/// Of laptops that showed a certificate: one that watches a node asks once a second, and three may stand behind one NAT.
+pub const LAPTOPS_REQUESTS_MAX: u32 = 300;
 
 /// The window.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -16,13 +19,19 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ADDRESSES_MAX: usize = 4_096;
 
 /// Counts of the window under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rate {
+    requests_max: u32,
     began: Moment,
     counts: HashMap<IpAddr, u32>,
 }
 
 impl Rate {
+    /// At most so many requests of one address in a minute.
+    pub fn new(requests_max: u32) -> Rate {
+        Rate { requests_max, began: Moment::ZERO, counts: HashMap::new() }
+    }
+
     /// Whether this address may ask now; counts it.
     pub fn allows(&mut self, now: Moment, address: IpAddr) -> bool {
         if now.since(self.began) >= WINDOW {
@@ -34,7 +43,7 @@ impl Rate {
         }
         let count = self.counts.entry(address).or_default();
         *count = count.saturating_add(1);
-        *count <= REQUESTS_MAX
+        *count <= self.requests_max
     }
 }
 
@@ -44,7 +53,7 @@ mod tests {
 
     #[test]
     fn one_address_is_held_up_and_others_are_not_and_a_flood_of_addresses_stays_bounded() {
-        let mut rate = Rate::default();
+        let mut rate = Rate::new(NODES_REQUESTS_MAX);
         let address = |n: u32| IpAddr::from(n.to_be_bytes());
         let now = Moment::from_millis(1_000);
         assert_eq!((0..100).filter(|_| rate.allows(now, address(1))).count(), 60);

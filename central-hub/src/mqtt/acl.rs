@@ -72,6 +72,12 @@ mod tests {
     }
 
     #[test]
+    fn a_laptops_certificate_speaks_for_nobody_here() {
+        let laptop: simpul_wire::enrolment::Laptop = "budi/thinkpad".parse().unwrap();
+        assert_eq!(Identity::from_common_name(&laptop.common_name()), None);
+    }
+
+    #[test]
     fn a_node_may_use_its_own_topics_and_no_others() {
         let a = identity("35.12.07.2003-01");
         for own in ["up/service", "up/event", "up/reading", "up/snapshot", "state"] {

@@ -13,15 +13,41 @@ use super::vitals::Running;
 use crate::config::Config;
 use crate::identity::follow::{self, Doors};
 use crate::identity::issue::Issuing;
-use crate::identity::ledger::{CaState, Ledger};
+use crate::identity::ledger::{CaState, Ledger, NodeRow};
 use crate::identity::listener::{self, Tls};
 use crate::identity::{IdentityError, Places, authority, carry};
 use crate::mqtt::{Serial, TlsFiles};
-use crate::view::registry::RegisteredNode;
+use crate::store::Store;
+use crate::technicians::TechnicianDesk;
+use crate::view::View;
+use crate::view::registry::{RegisteredNode, Registry};
+use crate::web::Commands;
+
+/// What technicians' laptops are answered from.
+#[derive(Clone)]
+pub(super) struct Room {
+    pub(super) running: Arc<Running>,
+    pub(super) view: Arc<View>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) commands: Arc<dyn Commands>,
+}
 
 /// The registry of a hub that has a CA of its own.
 pub(super) struct District {
     places: Places,
+    /// The nodes that stand in the configuration.
+    configured: Registry,
+}
+
+/// The configuration's nodes and the registry's. One that stands in both keeps what the configuration says.
+fn with(configured: &Registry, nodes: &[NodeRow]) -> Registry {
+    let mut registry = configured.clone();
+    for row in nodes {
+        if let Ok(node) = RegisteredNode::parse(&row.id, &row.name, &row.village, &row.village_name) {
+            let _ = registry.insert(node);
+        }
+    }
+    registry
 }
 
 impl District {
@@ -43,17 +69,12 @@ impl District {
         carry::ensure(&places.pki)?;
         // A command that was killed in between left them as they were.
         follow::write_pki(&places, &ledger)?;
-        Ok(Some(District { places }))
+        Ok(Some(District { places, configured: config.registry.clone() }))
     }
 
     /// Nodes that the room is to expect besides the configuration's.
     pub(super) fn register(&self, config: &mut Config) -> Result<(), IdentityError> {
-        for row in Ledger::open(&self.places.registry)?.nodes()? {
-            // A node that the configuration names too keeps what stands there.
-            if let Ok(node) = RegisteredNode::parse(&row.id, &row.name, &row.village, &row.village_name) {
-                let _ = config.registry.insert(node);
-            }
-        }
+        config.registry = with(&self.configured, &Ledger::open(&self.places.registry)?.nodes()?);
         Ok(())
     }
 
@@ -62,7 +83,7 @@ impl District {
         &self,
         config: &Config,
         tcp: Option<TcpListener>,
-        running: Arc<Running>,
+        room: Room,
         updates: &Updates,
         clock: &Clock,
         ending: &watch::Receiver<bool>,
@@ -80,9 +101,17 @@ impl District {
             let life_s = config.enrolment.certificate_seconds;
             let issuing = Arc::new(Issuing::new(ledger, self.places.pki.clone(), life_s, hubs, addresses));
             let updates = updates.serving(config, clock);
-            tasks.push(tokio::spawn(listener::serve(tcp, tls, issuing, updates, clock.clone(), ending.clone())));
+            let Room { view, store, commands, .. } = room.clone();
+            let (issuing_too, clock_too, ending_too) = (issuing.clone(), clock.clone(), ending.clone());
+            let desk =
+                TechnicianDesk { view, store, commands, issuing: issuing_too, clock: clock_too, ending: ending_too };
+            let serve =
+                listener::serve(tcp, tls, issuing, updates, Some(Arc::new(desk)), clock.clone(), ending.clone());
+            tasks.push(tokio::spawn(serve));
         }
-        let doors = HubDoors { running, files: tls_files(config), enrolment_tls };
+        let configured = self.configured.clone();
+        let doors =
+            HubDoors { running: room.running, view: room.view, configured, files: tls_files(config), enrolment_tls };
         let ledger = Ledger::open(&self.places.registry)?;
         tasks.push(tokio::spawn(follow::run(self.places.clone(), ledger, doors, ending.clone())));
         Ok(tasks)
@@ -102,6 +131,8 @@ pub(super) fn tls_files(config: &Config) -> TlsFiles {
 
 struct HubDoors {
     running: Arc<Running>,
+    view: Arc<View>,
+    configured: Registry,
     files: TlsFiles,
     enrolment_tls: Option<Tls>,
 }
@@ -109,6 +140,13 @@ struct HubDoors {
 impl Doors for HubDoors {
     fn revoke(&self, serial: &[u8]) {
         self.running.revoke(&Serial::from_bytes(serial));
+        if let Some(tls) = &self.enrolment_tls {
+            tls.revoke(serial);
+        }
+    }
+
+    fn nodes(&self, nodes: &[NodeRow]) {
+        self.view.expect(with(&self.configured, nodes));
     }
 
     fn reload(&self) -> Result<(), String> {

@@ -59,7 +59,8 @@ impl Deadline {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).since(now)
     }
 
-    fn move_to(&self, at: Moment) {
+    /// Not before `at`.
+    pub fn move_to(&self, at: Moment) {
         let mut deadline = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *deadline = at.max(*deadline);
     }

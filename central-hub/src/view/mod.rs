@@ -18,12 +18,13 @@ pub mod rollouts;
 pub mod rows;
 pub mod vitals;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use simpul_clock::{Clock, Moment};
-use simpul_wire::NodeId;
+use simpul_wire::doctor::SealedReport;
+use simpul_wire::{Label, NodeId};
 use simpul_words::Language;
 use tokio::sync::Mutex;
 
@@ -45,7 +46,7 @@ const OVERVIEW_AGE_MAX: Duration = Duration::from_secs(1);
 pub struct View {
     store: Arc<dyn Store>,
     vitals: Arc<dyn Vitals>,
-    registry: Registry,
+    registry: RwLock<Arc<Registry>>,
     clock: Clock,
     utc_offset_minutes: i32,
     demo: bool,
@@ -97,7 +98,17 @@ impl View {
         demo: bool,
     ) -> View {
         let started = clock.now();
+        let registry = RwLock::new(Arc::new(registry));
         View { store, vitals, registry, clock, utc_offset_minutes, demo, started, shared: Mutex::default() }
+    }
+
+    fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Expect these nodes from now on: the overview shows them within a second.
+    pub fn expect(&self, registry: Registry) {
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
     }
 
     /// The hub's time in Unix milliseconds.
@@ -145,7 +156,7 @@ impl View {
             generation: self.store.generation(),
             notable,
             judges,
-            registry: &self.registry,
+            registry: &self.registry(),
             vitals: &*self.vitals,
         });
         let json = serde_json::to_vec(&overview).map_err(|error| StoreError::Backend(error.to_string()))?.into();
@@ -166,6 +177,28 @@ impl View {
         shared.notable.follow(&*self.store).await?;
         let examined = shared.notable.of(node).and_then(|said| said.examined.as_ref());
         Ok(examined.map(|examined| examination::view(examined, language, self.clock.wall_ms())))
+    }
+
+    /// A node's newest examination as it came, and when it was made.
+    pub async fn report(&self, node: &NodeId) -> Result<Option<(i64, SealedReport)>, StoreError> {
+        let mut shared = self.shared.lock().await;
+        shared.notable.follow(&*self.store).await?;
+        let examined = shared.notable.of(node).and_then(|said| said.examined.as_ref());
+        Ok(examined.map(|examined| (examined.at_ms, examined.report.clone())))
+    }
+
+    /// When a node was first heard of, and the serial of the machine that it runs in.
+    pub async fn origin(&self, node: &NodeId) -> Result<Option<(i64, Option<Label>)>, StoreError> {
+        let rows = self.store.nodes().await?;
+        let row = rows.into_iter().find(|row| row.node == *node);
+        Ok(row.map(|row| (row.first_heard_ms, row.state.and_then(|state| state.hardware))))
+    }
+
+    /// One whole image's row, if it is this node's.
+    pub async fn snapshot(&self, node: &NodeId, id: i64) -> Result<Option<SnapshotView>, StoreError> {
+        let page = Page { node: Some(node.clone()), cursor: Some(id.saturating_sub(1)), newest_first: false, limit: 1 };
+        let rows = self.store.snapshots(page).await?;
+        Ok(rows.iter().find(|row| row.id == id).map(|row| rows::snapshot(row, self.now_ms())))
     }
 
     /// A page of service records.

@@ -65,6 +65,7 @@ impl FakeStore {
             interval_s: 30,
             generation: None,
             streams: streams.to_vec(),
+            hardware: None,
             platform: None,
         };
         *store.nodes.lock().unwrap() = vec![NodeRow {

@@ -1,7 +1,10 @@
 //! The command line, in the language that is asked for: what can be said to `simpul`, and what each word means.
 //!
 //! Exit codes: 0 done; 1 failed on the way; 2 the command is not understood; 3 refused (image, card, board or bundle as they
-//! are; nothing was finished); 4 stopped at the question, or nobody could answer it; 5 a bundle or a list is wrong.
+//! are; nothing was finished); 4 stopped at the question, or nobody could answer it; 5 a bundle or a list is wrong; 6 the
+//! hub cannot be asked, or refuses. `doctor` has the agent's own: 0 well; 1 warnings; 2 failures; 3 it cannot examine.
+
+mod hub;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -196,7 +199,8 @@ impl Grammar {
                     .arg(self.option("node", "ID", Help::NodeId, value_parser!(String)).required(true))
                     .arg(self.option("village", "NAME", Help::Village, value_parser!(String)).required(true))
                     .arg(self.path("config", "FILE", Help::BundleConfig).required(true))
-                    .arg(self.path("token-file", "FILE", Help::BundleToken).required(true))
+                    .arg(self.path("token-file", "FILE", Help::BundleToken).required_unless_present("identity-file"))
+                    .arg(self.path("identity-file", "FILE", Help::BundleIdentity).conflicts_with("token-file"))
                     .arg(self.path("agent", "FILE", Help::BundleAgent).required(true))
                     .arg(self.path("secret", "FILE", Help::BundleSecret).action(ArgAction::Append))
                     .arg(self.path("to", "BUNDLE", Help::BundleTo).required(true)),
@@ -205,6 +209,7 @@ impl Grammar {
                 self.command("check", Help::BundleCheck, Help::BundleLong, &[(CHECK, None)])
                     .arg(self.argument("bundle", "BUNDLE", Help::BundlePath).required(true)),
             )
+            .subcommands(self.from_hub())
     }
 
     fn label(&self) -> Command {
@@ -255,7 +260,16 @@ fn command(language: Language) -> Command {
         .disable_version_flag(true)
         .arg(grammar.flag("version", Help::ShowVersion).short('V').action(ArgAction::Version))
         .subcommand_required(true)
-        .subcommands([grammar.card(), grammar.board(), grammar.bundle(), grammar.label(), grammar.batch()])
+        .subcommands([
+            grammar.card(),
+            grammar.board(),
+            grammar.bundle(),
+            grammar.label(),
+            grammar.batch(),
+            grammar.login(),
+            grammar.doctor(),
+            grammar.watch(),
+        ])
 }
 
 fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(), Exit> {
@@ -288,14 +302,22 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
             };
             board::run(&request, language, clock)
         }
+        Some(("bundle", matches)) if matches.subcommand().is_some_and(|(name, _)| hub::is_from_hub(name)) => {
+            hub::fetch(matches, language)
+        }
         Some(("bundle", matches)) => {
             let checked = match matches.subcommand() {
                 Some(("make", matches)) => {
+                    let credential = match (path(matches, "identity-file"), path(matches, "token-file")) {
+                        (Some(identity), _) => (bundle::Role::Identity, identity),
+                        (None, Some(token)) => (bundle::Role::Token, token),
+                        (None, None) => return Err(Exit::Usage),
+                    };
                     let sources = bundle::Sources {
                         node: text(matches, "node").ok_or(Exit::Usage)?,
                         village: text(matches, "village").ok_or(Exit::Usage)?,
                         config: path(matches, "config").ok_or(Exit::Usage)?,
-                        token: path(matches, "token-file").ok_or(Exit::Usage)?,
+                        credential,
                         agent: path(matches, "agent").ok_or(Exit::Usage)?,
                         secrets: matches.get_many("secret").unwrap_or_default().cloned().collect(),
                     };
@@ -339,7 +361,8 @@ fn dispatch(matches: &ArgMatches, language: Language, clock: &Clock) -> Result<(
             };
             batch::run(&request, language, clock)
         }
-        _ => Err(Exit::Usage),
+        Some((name, matches)) => hub::dispatch(name, matches, language, clock).unwrap_or(Err(Exit::Usage)),
+        None => Err(Exit::Usage),
     }
 }
 

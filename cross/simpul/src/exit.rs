@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use simpul_words::{Ask, Language, Words};
 
-use crate::{board, bundle, card, list};
+use crate::{board, bundle, card, hub, list};
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub enum Exit {
     Usage,
     /// Said already.
     Failed,
+    /// Said already; with an exit code of the command's own.
+    Code(u8),
     /// The technician pressed another key than `y`.
     Stopped,
     /// There was a question and no terminal.
@@ -25,6 +27,8 @@ pub enum Exit {
     Bundle(bundle::problem::Problem),
     /// The list of nodes or the label.
     List(list::problem::Problem),
+    /// The hub, or the way to it.
+    Hub(hub::problem::Problem),
 }
 
 impl Exit {
@@ -32,6 +36,7 @@ impl Exit {
     pub fn code(&self) -> u8 {
         match self {
             Exit::Failed => 1,
+            Exit::Code(code) => *code,
             Exit::Usage => 2,
             Exit::Card(problem) => {
                 if problem.is_refusal() {
@@ -46,19 +51,21 @@ impl Exit {
             Exit::Board(_) => 3,
             Exit::Stopped | Exit::NoTerminal => 4,
             Exit::Bundle(_) | Exit::List(_) => 5,
+            Exit::Hub(_) => 6,
         }
     }
 
     /// Say it on stderr, and end.
     pub fn end(&self, language: Language) -> ExitCode {
         match self {
-            Exit::Usage | Exit::Failed => {}
+            Exit::Usage | Exit::Failed | Exit::Code(_) => {}
             Exit::Stopped => eprintln!("{}", Ask::Stopped.text(language)),
             Exit::NoTerminal => eprintln!("{}", Ask::NoTerminal.text(language)),
             Exit::Card(problem) => eprintln!("{}", problem.say(language)),
             Exit::Board(problem) => eprintln!("{}", problem.say(language)),
             Exit::Bundle(problem) => eprintln!("{}", problem.say(language)),
             Exit::List(problem) => eprintln!("{}", problem.say(language)),
+            Exit::Hub(problem) => eprintln!("{}", problem.say(language)),
         }
         ExitCode::from(self.code())
     }
@@ -85,5 +92,11 @@ impl From<bundle::problem::Problem> for Exit {
 impl From<list::problem::Problem> for Exit {
     fn from(problem: list::problem::Problem) -> Self {
         Exit::List(problem)
+    }
+}
+
+impl From<hub::problem::Problem> for Exit {
+    fn from(problem: hub::problem::Problem) -> Self {
+        Exit::Hub(problem)
     }
 }

@@ -6,11 +6,15 @@ mod board;
 mod bundle;
 mod card;
 mod cli;
+mod doctor;
 mod exit;
+mod hub;
 mod label;
 mod list;
+mod login;
 mod platform;
 mod progress;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -153,6 +153,57 @@ fn a_node_with_a_phone_page_gets_the_name_that_its_label_says() {
 }
 
 #[test]
+fn an_identity_that_was_made_ahead_is_installed_where_the_agent_keeps_its_own() {
+    use simpul_wire::enrolment::{Identity, KeptIdentity, Trust, Validity};
+    let folder = tempfile::tempdir().expect("a folder");
+    let trust = Trust { authorities: vec![vec![1].into()], ..Trust::default() };
+    let identity = Identity { certificate: vec![0x30].into(), validity: Validity { from_s: 1, to_s: 2 }, trust };
+    let node = "35.12.07.2003-01".parse().expect("an id");
+    let kept = KeptIdentity { node, key: vec![7; 138].into(), identity, token: None }.to_file();
+    let file = folder.path().join("identity.cbor");
+    fs::write(&file, &kept).expect("a file");
+    let bundle = support::bundle_with(folder.path(), "35.12.07.2003-01", "node.tar", "", ("--identity-file", &file));
+    let image = image(folder.path(), "a.img", BOOKWORM);
+    let card = folder.path().join("card");
+    let output = simpul(&["card", &shown(&image), "--to", &shown(&card), "--node", &shown(&bundle), "--yes"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(on_fat(&card, "simpul-identity.cbor").as_deref(), Some(&kept[..]));
+    assert_eq!(on_fat(&card, "simpul-enrolment.token"), None);
+    let root = folder.path().join("root");
+    let boot = root.join("boot/firmware");
+    fs::create_dir_all(&boot).expect("a root");
+    tool("mcopy", &["-s", "-i", &support::at(&card), "::*", &shown(&boot)]);
+    let mut script = Command::new("sh");
+    script.arg(boot.join("simpul-first-boot.sh")).env("SIMPUL_ROOT", &root).stdout(Stdio::null());
+    assert!(script.status().expect("sh").success());
+    let installed = root.join("var/lib/simpul/identity/identity.cbor");
+    assert_eq!(fs::read(&installed).expect("the identity"), kept);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&installed).expect("it").permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!boot.join("simpul-identity.cbor").exists(), "the identity is still on the boot partition");
+
+    // Another node's is refused when the bundle is made.
+    let other = simpul(&[
+        "bundle",
+        "make",
+        "--node",
+        "35.12.07.2003-010",
+        "--village",
+        "X",
+        "--config",
+        &shown(&folder.path().join("config.toml")),
+        "--identity-file",
+        &shown(&file),
+        "--agent",
+        &shown(&folder.path().join("simpul-agent")),
+        "--to",
+        &shown(&folder.path().join("other.tar")),
+    ]);
+    assert_eq!(other.status.code(), Some(5), "{}", said(&other));
+    assert!(said(&other).contains("identity of another node (35.12.07.2003-01)"), "{}", said(&other));
+}
+
+#[test]
 fn a_damaged_file_on_the_card_is_not_installed_and_the_card_still_boots() {
     let folder = tempfile::tempdir().expect("a folder");
     let image = image(folder.path(), "a.img", BOOKWORM);

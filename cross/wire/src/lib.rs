@@ -12,7 +12,7 @@
 //! | hub -> agent | `simpul/v1/<node>/cmd` (live sessions only) | [`command::Command`] |
 //!
 //! How a node gets its certificate (over HTTPS, before there is any MQTT) is [`enrolment`]; how it gets a new program or
-//! configuration is [`update`].
+//! configuration is [`update`]; what a technician's laptop may ask by a certificate of its own is [`technician`].
 //!
 //! The I/O board's link to its agent is [`board`]; it needs no heap and is all that firmware takes of this crate.
 //!
@@ -68,6 +68,8 @@ pub mod stamp;
 pub mod state;
 #[cfg(feature = "alloc")]
 pub mod stream;
+#[cfg(feature = "alloc")]
+pub mod technician;
 #[cfg(feature = "alloc")]
 pub mod topic;
 #[cfg(feature = "alloc")]

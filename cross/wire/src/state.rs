@@ -33,9 +33,12 @@ pub struct AgentState {
     #[n(6)]
     #[cbor(default)]
     pub streams: Vec<StreamState>,
+    /// The serial of the machine that it runs in; nothing: the machine does not say, or the agent is an older one.
+    #[n(7)]
+    pub hardware: Option<Label>,
     /// What programs of it run on, such as `aarch64-linux` ([`crate::update::THIS_PLATFORM`]); agents before updates do
     /// not say it.
-    #[n(7)]
+    #[n(8)]
     pub platform: Option<Label>,
 }
 

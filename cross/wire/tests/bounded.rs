@@ -68,6 +68,12 @@ fn decode_all(payload: &[u8]) {
     let _ = Command::from_slice(payload);
     let _ = ReadingBlock::from_slice(payload);
     let _ = ImagePart::from_slice(payload);
+    let _ = enrolment::KeptIdentity::from_file(payload);
+    let _ = enrolment::LoginRequest::from_slice(payload);
+    let _ = technician::NodeFacts::from_slice(payload);
+    let _ = technician::NodeList::from_slice(payload);
+    let _ = technician::Acceptance::from_slice(payload);
+    let _ = technician::SignedAcceptance::from_slice(payload);
     let _ = minicbor::decode::<doctor::Report>(payload);
     let _ = compress::decompress(payload);
     let _ = EnrolRequest::from_slice(payload);
@@ -168,6 +174,7 @@ fn seeds() -> Vec<Vec<u8>> {
         interval_s: 30,
         generation: None,
         streams: vec![stream],
+        hardware: None,
         platform: None,
     };
     let version = Version { major: 0, minor: 2, patch: 1 };
@@ -300,8 +307,15 @@ fn hostile_enrolment_tokens_and_answers_neither_panic_nor_allocate_a_megabyte() 
     };
     let refusal = Refusal { reason: enrolment::RefusalReason::UsedToken, text: "used".parse().unwrap() };
     let request = EnrolRequest { node: node(), secret: token.secret.clone(), request: vec![0x30; 300].into() };
-    let seeds =
-        [token.to_string().into_bytes(), to_vec(&token), identity().to_vec(), refusal.to_vec(), request.to_vec()];
+    let kept = enrolment::KeptIdentity { node: node(), key: vec![1; 138].into(), identity: identity(), token: None };
+    let seeds = [
+        token.to_string().into_bytes(),
+        to_vec(&token),
+        identity().to_vec(),
+        refusal.to_vec(),
+        request.to_vec(),
+        kept.to_file(),
+    ];
     let mut worst = 0;
     for round in 0..30_000 {
         let mut bytes = seeds[round % seeds.len()].clone();

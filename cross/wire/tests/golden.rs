@@ -253,6 +253,7 @@ fn an_agents_state() {
         interval_s: 30,
         generation: Some(GENERATION),
         streams: vec![stream],
+        hardware: None,
         platform: None,
     };
     check(
@@ -576,6 +577,123 @@ fn an_enrolment_token() {
     let carried = "simpul101rdb980e0skabhh68q30dse68r30csd60rg2m2ybsf5wqjybsf5wqjybsf5wqjy09c21jpasb5cnjpasb5cnjpasb5cnjpasb5cnjpasb5cnjpasb5cnjpa0e170t3nc8q6ay31dnr6rs9t70w3gd3e64wk4bhg5rs2wdst70w3gd0439ngsj80fbqex68";
     assert_eq!(token().to_string(), carried);
     assert_eq!(carried.parse(), Ok(token()));
+}
+
+fn laptop() -> Laptop {
+    "budi/thinkpad".parse().unwrap()
+}
+
+#[test]
+fn a_technicians_token_and_login() {
+    let token = TechnicianToken {
+        technician: laptop().technician,
+        secret: token().secret,
+        authority: [0xca; 32],
+        addresses: vec![text("hub.example:8884")],
+        expires_s: 1_796_000_000,
+    };
+    let carried = "simpult101az1980chh7as390585wqjybsf5wqjybsf5wqjybsf5w0jr435cnjpasb5cnjpasb5cnjpasb5cnjpasb5cnjpasb5cnjpasb5cm0w1e1m7arhecnw62vbgdhjkme1r70t086kb1k4g10ryzd70";
+    assert_eq!(token.to_string(), carried);
+    assert_eq!(carried.parse(), Ok(token.clone()));
+    let request = LoginRequest { laptop: laptop(), secret: token.secret, request: vec![0x30, 0x00].into() };
+    check(request.to_vec(), "a300a200646275646901687468696e6b70616401505e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e02423000");
+    assert_eq!(LoginRequest::from_slice(&request.to_vec()), Ok(request));
+}
+
+#[test]
+fn an_identity_as_it_lies_on_a_card() {
+    let trust = Trust { authorities: vec![vec![0x31].into()], ..Trust::default() };
+    let identity = Identity { certificate: vec![0x30].into(), validity: Validity { from_s: 1, to_s: 2 }, trust };
+    let kept = KeptIdentity { node: node(), key: vec![0x33].into(), identity, token: None };
+    check(
+        kept.to_file(),
+        "a3007033352e31322e30372e323030332d303101413302a300413001a20001010202a4008141310180028003f475e4b266",
+    );
+    assert_eq!(KeptIdentity::from_file(&kept.to_file()), Ok(kept.clone()));
+    let mut bad = kept.to_file();
+    bad[9] ^= 1;
+    assert_eq!(KeptIdentity::from_file(&bad), Err(WireError::BadChecksum));
+}
+
+#[test]
+fn what_a_laptop_is_told_and_what_it_signs() {
+    use simpul_wire::technician::*;
+    let picture =
+        PictureFact { snapshot: 7, camera: text("halaman"), sha256: [0xab; 32], at_ms: 9, width: 640, height: 360 };
+    let facts = NodeFacts {
+        node: node(),
+        seen: 5,
+        now_ms: 10,
+        name: text("Kantor"),
+        village_code: text("35.12.07.2003"),
+        village: text("Sumberanyar"),
+        liveness: Liveness::Live,
+        connected: Some(true),
+        first_heard_ms: Some(1),
+        last_heard_ms: Some(2),
+        version: Some(text("0.1.0")),
+        hardware: Some(text("10000000abc")),
+        board: Some(text("E66")),
+        reading: Some(ReadingFact { metric: text("cpu"), unit: text("%"), value: 1.5, at_ms: 3 }),
+        cameras: vec![CameraFacts {
+            camera: text("halaman"),
+            condition: Some(text("good")),
+            picture: Some(picture.clone()),
+        }],
+        examination: None,
+        certificate_to_s: Some(4),
+        refusal: Some(RefusalFact { at_ms: 6, text: text("used") }),
+        utc_offset_minutes: 420,
+    };
+    check(
+        facts.to_vec(),
+        "b2007033352e31322e30372e323030332d30310105020a03664b616e746f72046d33352e31322e30372e32303033056b53756d626572616e796172060107f5080109020a65302e312e300b6b31303030303030306162630c634536360da4006363707501612502fb3ff800000000000003030e81a3006768616c616d616e0164676f6f6402a60007016768616c616d616e025820abababababababababababababababababababababababababababababababab03090419028005190168100411a20006016475736564121901a4",
+    );
+    assert_eq!(NodeFacts::from_slice(&facts.to_vec()), Ok(facts));
+    let listed = ListedNode {
+        node: node(),
+        name: text("K"),
+        village: text("S"),
+        liveness: Liveness::Never,
+        last_heard_ms: None,
+    };
+    check(
+        NodeList { nodes: vec![listed.clone()], more: true }.to_vec(),
+        "a20081a4007033352e31322e30372e323030332d303101614b026153030401f5",
+    );
+    let crowded = NodeList { nodes: vec![listed; LISTED_MAX + 1], more: false };
+    assert!(NodeList::from_slice(&crowded.to_vec()).is_err());
+    let acceptance = Acceptance {
+        node: node(),
+        name: text("Kantor"),
+        village_code: text("35.12.07.2003"),
+        village: text("Sumberanyar"),
+        hardware: Some(text("10000000abc")),
+        board: None,
+        version: text("0.1.0"),
+        first_heard_ms: 1,
+        reading_ms: 3,
+        pictures: vec![picture.clone()],
+        verdict: Verdict::Ok,
+        examined_ms: 8,
+        laptop: laptop(),
+        made_ms: 11,
+        note: text("rak kiri"),
+    };
+    check(
+        acceptance.to_vec(),
+        "ae007033352e31322e30372e323030332d303101664b616e746f72026d33352e31322e30372e32303033036b53756d626572616e796172046b31303030303030306162630665302e312e30070108030981a60007016768616c616d616e025820abababababababababababababababababababababababababababababababab030904190280051901680a010b080ca200646275646901687468696e6b7061640d0b0e6872616b206b697269",
+    );
+    assert_eq!(Acceptance::from_slice(&acceptance.to_vec()), Ok(acceptance.clone()));
+    let crowded = Acceptance { pictures: vec![picture; PICTURES_MAX + 1], ..acceptance };
+    assert!(Acceptance::from_slice(&crowded.to_vec()).is_err());
+    check(SignedAcceptance { acceptance: vec![0xa0].into(), signature: vec![0x30].into() }.to_vec(), "a20041a0014130");
+    check(AcceptanceKept { number: 3, at_ms: 12 }.to_vec(), "a20003010c");
+    check(
+        ExaminationOrdered { id: [6; 16], ttl_ms: 30_000 }.to_vec(),
+        "a200500606060606060606060606060606060601197530",
+    );
+    check(IssuedToken { text: "simpul1x".into(), expires_s: 13 }.to_vec(), "a2006873696d70756c3178010d");
 }
 
 #[test]

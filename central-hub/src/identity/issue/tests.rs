@@ -19,7 +19,13 @@ struct District {
 fn issuing(folder: &std::path::Path) -> Issuing {
     let places = Places::of(folder);
     let hubs = vec!["hub.example:8883".parse().unwrap()];
-    Issuing::new(Ledger::open(&places.registry).unwrap(), places.pki, LIFE_S, hubs, Vec::new())
+    Issuing::new(
+        Ledger::open(&places.registry).unwrap(),
+        places.pki,
+        LIFE_S,
+        hubs,
+        vec!["hub.example:8884".parse().unwrap()],
+    )
 }
 
 fn district() -> District {
@@ -35,7 +41,7 @@ fn district() -> District {
 
 impl District {
     fn token(&self, byte: u8) -> Secret {
-        self.issuing.ledger.issue_token(&self.node, &[byte; 16], NOW_MS, NOW_MS + 14 * DAY_MS).unwrap();
+        self.issuing.ledger.issue_token(&self.node, None, &[byte; 16], NOW_MS, NOW_MS + 14 * DAY_MS).unwrap();
         Secret::from_bytes([byte; 16])
     }
 
@@ -255,3 +261,5 @@ fn a_database_is_cut_at_any_byte_of_its_journal_and_the_token_is_unused_or_used_
     }
     assert!(unused > 0 && used > 0, "{unused} {used}");
 }
+
+mod laptops;

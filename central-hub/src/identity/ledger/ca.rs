@@ -234,7 +234,10 @@ impl Ledger {
 /// Tokens that are still good and pin a CA before `number`.
 fn good_tokens(connection: &Connection, number: u32, now_ms: i64) -> rusqlite::Result<u32> {
     connection.query_row(
-        "SELECT count(*) FROM token WHERE authority < ? AND used_ms IS NULL AND withdrawn_ms IS NULL AND expires_ms > ?",
+        "SELECT (SELECT count(*) FROM token
+                   WHERE authority < ?1 AND used_ms IS NULL AND withdrawn_ms IS NULL AND expires_ms > ?2)
+              + (SELECT count(*) FROM login_token
+                   WHERE authority < ?1 AND used_ms IS NULL AND withdrawn_ms IS NULL AND expires_ms > ?2)",
         params![number, now_ms],
         |row| row.get(0),
     )

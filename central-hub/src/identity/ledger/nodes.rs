@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use simpul_wire::NodeId;
+use simpul_wire::enrolment::Laptop;
 
 use super::super::villages::{Villages, nearest};
 use super::super::{IdentityError, sha256};
@@ -9,7 +10,7 @@ use super::ca::{CaState, in_state};
 use super::{Change, Ledger, there};
 
 /// Nodes and tokens of one hub: the nation has 83,762 villages.
-const ROWS_MAX: u32 = 100_000;
+pub(super) const ROWS_MAX: u32 = 100_000;
 
 /// A node, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct NodeRow {
     pub token_expires_ms: Option<i64>,
     /// The newest CA that it was told of.
     pub knows: u32,
+    /// The laptop that holds a bundle made ahead for it, which has not been used.
+    pub bundle_on: Option<String>,
 }
 
 /// What `add` did.
@@ -39,6 +42,31 @@ pub struct Added {
     pub id: NodeId,
     /// Its village's name.
     pub village_name: String,
+}
+
+const NODES: &str = "
+    SELECT id, node.name, village, coalesce(village.name, ''), knows,
+      (SELECT max(to_s) FROM certificate WHERE node = id AND revoked_ms IS NULL AND laptop IS NULL),
+      EXISTS (SELECT 1 FROM certificate WHERE node = id AND laptop IS NULL),
+      (SELECT max(expires_ms) FROM token WHERE node = id AND used_ms IS NULL AND withdrawn_ms IS NULL),
+      (SELECT laptop FROM certificate WHERE node = id AND revoked_ms IS NULL AND spent_ms IS NULL
+         AND laptop IS NOT NULL ORDER BY to_s DESC LIMIT 1)
+    FROM node LEFT JOIN village ON village.code = node.village";
+
+fn node_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<NodeRow> {
+    let to_s: Option<i64> = row.get(5)?;
+    let any: bool = row.get(6)?;
+    Ok(NodeRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        village: row.get(2)?,
+        village_name: row.get(3)?,
+        knows: row.get(4)?,
+        certificate_to_s: to_s.and_then(|to_s| u64::try_from(to_s).ok()),
+        revoked: any && to_s.is_none(),
+        token_expires_ms: row.get(7)?,
+        bundle_on: row.get(8)?,
+    })
 }
 
 impl Ledger {
@@ -71,36 +99,22 @@ impl Ledger {
     /// All nodes.
     pub fn nodes(&self) -> Result<Vec<NodeRow>, IdentityError> {
         self.look(|connection| {
-            let mut statement = connection.prepare(
-                "SELECT id, node.name, village, coalesce(village.name, ''), knows,
-                   (SELECT max(to_s) FROM certificate WHERE node = id AND revoked_ms IS NULL),
-                   EXISTS (SELECT 1 FROM certificate WHERE node = id),
-                   (SELECT max(expires_ms) FROM token
-                      WHERE node = id AND used_ms IS NULL AND withdrawn_ms IS NULL)
-                 FROM node LEFT JOIN village ON village.code = node.village ORDER BY id",
-            )?;
-            let rows = statement.query_map([], |row| {
-                let to_s: Option<i64> = row.get(5)?;
-                let any: bool = row.get(6)?;
-                Ok(NodeRow {
-                    id: row.get(0)?,
-                    name: row.get(1)?,
-                    village: row.get(2)?,
-                    village_name: row.get(3)?,
-                    knows: row.get(4)?,
-                    certificate_to_s: to_s.and_then(|to_s| u64::try_from(to_s).ok()),
-                    revoked: any && to_s.is_none(),
-                    token_expires_ms: row.get(7)?,
-                })
-            })?;
-            rows.collect()
+            let mut statement = connection.prepare(&format!("{NODES} ORDER BY id"))?;
+            statement.query_map([], node_row)?.collect()
         })
     }
 
-    /// Keep the hash of a new token for `node`; its older unused ones are withdrawn. The CA's fingerprint, for the token.
+    /// One node.
+    pub fn node(&self, id: &str) -> Result<Option<NodeRow>, IdentityError> {
+        self.look(|connection| connection.query_row(&format!("{NODES} WHERE id = ?"), [id], node_row).optional())
+    }
+
+    /// Keep the hash of a new token for `node`, which `laptop` asked for (none: the command line); its older unused ones
+    /// are withdrawn. The CA's fingerprint, for the token.
     pub fn issue_token(
         &self,
         node: &NodeId,
+        laptop: Option<&Laptop>,
         secret: &[u8; 16],
         now_ms: i64,
         expires_ms: i64,
@@ -123,8 +137,15 @@ impl Ledger {
                 params![now_ms, node.as_str()],
             )?;
             transaction.execute(
-                "INSERT INTO token (hash, node, authority, made_ms, expires_ms) VALUES (?, ?, ?, ?, ?)",
-                params![sha256(secret), node.as_str(), current.number, now_ms, expires_ms],
+                "INSERT INTO token (hash, node, authority, made_ms, expires_ms, laptop) VALUES (?, ?, ?, ?, ?, ?)",
+                params![
+                    sha256(secret),
+                    node.as_str(),
+                    current.number,
+                    now_ms,
+                    expires_ms,
+                    laptop.map(Laptop::to_string)
+                ],
             )?;
             Ok(current.fingerprint)
         })
@@ -147,7 +168,7 @@ impl Ledger {
     }
 }
 
-fn known(connection: &Connection, node: &NodeId) -> Result<(), Change> {
+pub(in super::super) fn known(connection: &Connection, node: &NodeId) -> Result<(), Change> {
     if there(connection, "SELECT 1 FROM node WHERE id = ?", [node.as_str()])? {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Of the tables below; a newer program's database is refused, not guessed at.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE authority (
@@ -60,6 +60,69 @@ CREATE TABLE refusal (
 ) STRICT;
 ";
 
+/// Version 2: technicians.
+const TECHNICIANS: &str = "
+-- Which laptop asked for it; none: the command line did.
+ALTER TABLE token ADD COLUMN laptop TEXT;
+-- Withdrawn because that laptop was revoked.
+ALTER TABLE token ADD COLUMN laptop_revoked INTEGER NOT NULL DEFAULT 0;
+-- Made before its node is there, and lying on this laptop with its key.
+ALTER TABLE certificate ADD COLUMN laptop TEXT;
+-- Such a one has been renewed, to this key: it is good for nothing else.
+ALTER TABLE certificate ADD COLUMN spent_key BLOB;
+ALTER TABLE certificate ADD COLUMN spent_ms INTEGER;
+CREATE INDEX certificate_spent ON certificate (spent_ms) WHERE spent_ms IS NOT NULL;
+CREATE INDEX certificate_laptop ON certificate (laptop) WHERE laptop IS NOT NULL;
+CREATE INDEX token_laptop ON token (laptop) WHERE laptop IS NOT NULL;
+CREATE TABLE login_token (
+    hash BLOB PRIMARY KEY,
+    technician TEXT NOT NULL,
+    authority INTEGER NOT NULL REFERENCES authority (number),
+    made_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    withdrawn_ms INTEGER,
+    used_ms INTEGER,
+    used_key BLOB
+) STRICT, WITHOUT ROWID;
+-- A laptop's certificates; a laptop is technician/name.
+CREATE TABLE laptop (
+    serial BLOB PRIMARY KEY,
+    laptop TEXT NOT NULL,
+    authority INTEGER NOT NULL REFERENCES authority (number),
+    key BLOB NOT NULL,
+    der BLOB NOT NULL,
+    from_s INTEGER NOT NULL,
+    to_s INTEGER NOT NULL,
+    made_ms INTEGER NOT NULL,
+    revoked_ms INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX laptop_name ON laptop (laptop);
+CREATE TABLE deed (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    laptop TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    what TEXT NOT NULL,
+    node TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE acceptance (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    node TEXT NOT NULL,
+    laptop TEXT NOT NULL,
+    serial BLOB NOT NULL,
+    record BLOB NOT NULL UNIQUE,
+    signature BLOB NOT NULL
+) STRICT;
+CREATE TABLE acceptance_picture (
+    number INTEGER NOT NULL REFERENCES acceptance (number),
+    sha256 BLOB NOT NULL,
+    jpeg BLOB NOT NULL,
+    PRIMARY KEY (number, sha256)
+) STRICT;
+";
+
 pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // NORMAL loses commits in a power cut: a token would be good twice.
@@ -69,11 +132,45 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         VERSION => {}
-        0 => {
-            transaction.execute_batch(TABLES)?;
+        0 | 1 => {
+            if version == 0 {
+                transaction.execute_batch(TABLES)?;
+            }
+            transaction.execute_batch(TECHNICIANS)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
         }
         _ => return Err(rusqlite::Error::InvalidParameterName(format!("version {version} is a newer program's"))),
     }
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_versions_database_is_taken_over_with_what_is_in_it() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(TABLES).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute("INSERT INTO node (id, village, ordinal, name, made_ms) VALUES ('a', 'v', 1, 'n', 1)", [])
+            .unwrap();
+        connection
+            .execute("INSERT INTO authority (number, state, certificate, fingerprint, made_ms) VALUES (1, 'current', x'01', x'02', 1)", [])
+            .unwrap();
+        connection
+            .execute("INSERT INTO token (hash, node, authority, made_ms, expires_ms) VALUES (x'03', 'a', 1, 1, 2)", [])
+            .unwrap();
+        prepare(&mut connection).unwrap();
+        prepare(&mut connection).unwrap();
+        let kept: (String, Option<String>, i64) = connection
+            .query_row("SELECT node, laptop, laptop_revoked FROM token", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .unwrap();
+        assert_eq!(kept, ("a".into(), None, 0));
+        connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        assert!(prepare(&mut connection).unwrap_err().to_string().contains("newer program's"));
+    }
 }

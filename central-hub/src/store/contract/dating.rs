@@ -99,6 +99,7 @@ fn state(stamp: Stamp) -> AgentState {
         interval_s: 30,
         generation: None,
         streams: Vec::new(),
+        hardware: None,
         platform: None,
     }
 }

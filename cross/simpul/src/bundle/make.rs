@@ -19,8 +19,8 @@ pub struct Sources {
     pub village: String,
     /// The agent's configuration.
     pub config: PathBuf,
-    /// A file with the enrolment token.
-    pub token: PathBuf,
+    /// A file with the enrolment token, or with an identity that was made ahead.
+    pub credential: (Role, PathBuf),
     /// The agent.
     pub agent: PathBuf,
     /// Files with the passwords and tokens that the configuration names, called as it calls them.
@@ -30,7 +30,8 @@ pub struct Sources {
 /// Make the bundle at `to`: a `.tar` if it is called so, else a new folder. What is there already stays.
 pub fn make(sources: &Sources, to: &Path) -> Result<Bundle, Problem> {
     let mut files: Vec<(Entry, Zeroizing<Vec<u8>>)> = Vec::new();
-    let one = [(Role::Config, &sources.config), (Role::Token, &sources.token), (Role::Agent, &sources.agent)];
+    let one =
+        [(Role::Config, &sources.config), (sources.credential.0, &sources.credential.1), (Role::Agent, &sources.agent)];
     for (role, path) in one.into_iter().chain(sources.secrets.iter().map(|path| (Role::Secret, path))) {
         let shown = path.display().to_string();
         let file = File::open(path).map_err(|error| Problem::Unreadable { name: shown.clone(), error })?;
@@ -39,6 +40,7 @@ pub fn make(sources: &Sources, to: &Path) -> Result<Bundle, Problem> {
         let name = match role {
             Role::Config => "agent.toml".to_owned(),
             Role::Token => "enrolment.token".to_owned(),
+            Role::Identity => "identity.cbor".to_owned(),
             Role::Agent | Role::Secret => {
                 path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
             }
@@ -90,7 +92,7 @@ fn write(to: &Path, manifest: &str, files: &[(Entry, Zeroizing<Vec<u8>>)]) -> Re
 }
 
 /// A new file that only its owner may read: it may hold the token.
-fn private_file(path: &Path) -> std::io::Result<File> {
+pub fn private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

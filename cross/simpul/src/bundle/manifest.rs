@@ -6,7 +6,8 @@
 //! village = "Banyuglugur"
 //!
 //! [[file]]
-//! role = "config"        # config: agent.toml; token: the enrolment token; agent: a .deb or the static binary;
+//! role = "config"        # config: agent.toml; token: the enrolment token (or identity: the
+//!                        # identity file made ahead); agent: a .deb or the static binary;
 //!                        # secret: a password or token that agent.toml names; any number to SECRETS_MAX
 //! name = "agent.toml"
 //! bytes = 1204
@@ -37,6 +38,8 @@ pub enum Role {
     Config,
     /// The enrolment token, `simpul1...`: a secret.
     Token,
+    /// Instead of a token: the node's identity, made ahead (`simpul bundle ahead`): a secret.
+    Identity,
     /// The agent: a Debian package or the static binary.
     Agent,
     /// A password or token that the configuration names: it lies beside it, under its own name.
@@ -44,14 +47,15 @@ pub enum Role {
 }
 
 impl Role {
-    /// Every bundle has one of each of these; [`Role::Secret`] is besides.
-    pub const ALL: [Role; 3] = [Role::Config, Role::Token, Role::Agent];
+    /// What a bundle has: one of each, and either a token or an identity; [`Role::Secret`] is besides.
+    pub const ALL: [Role; 4] = [Role::Config, Role::Token, Role::Identity, Role::Agent];
 
     /// As in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Role::Config => "config",
             Role::Token => "token",
+            Role::Identity => "identity",
             Role::Agent => "agent",
             Role::Secret => "secret",
         }
@@ -62,6 +66,7 @@ impl Role {
         match self {
             Role::Config => 256 << 10,
             Role::Token | Role::Secret => 4 << 10,
+            Role::Identity => 64 << 10,
             Role::Agent => 64 << 20,
         }
     }
@@ -112,12 +117,22 @@ impl Manifest {
         let manifest: Manifest = toml::from_str(text).map_err(|error| wrong(error.message().to_owned()))?;
         NodeId::from_str(&manifest.node).map_err(|error| wrong(format!("node: {error}")))?;
         check_village(&manifest.village)?;
+        let has = |role: Role| manifest.files.iter().any(|entry| entry.role == role);
         for role in Role::ALL {
+            let is_spared = match role {
+                Role::Token => has(Role::Identity),
+                Role::Identity | Role::Secret => true,
+                Role::Config | Role::Agent => false,
+            };
             match manifest.files.iter().filter(|entry| entry.role == role).count() {
                 1 => {}
+                0 if is_spared => {}
                 0 => return Err(Problem::FileMissing { name: role.name().into() }),
                 _ => return Err(wrong(format!("file: role = \"{}\" twice", role.name()))),
             }
+        }
+        if has(Role::Token) && has(Role::Identity) {
+            return Err(wrong("file: role = \"token\" + \"identity\"".into()));
         }
         let secrets = manifest.files.iter().filter(|entry| entry.role == Role::Secret);
         if secrets.clone().count() > SECRETS_MAX {

@@ -1,10 +1,12 @@
 //! `simpul bundle`: all that makes one card one node, in a folder or one `.tar`.
 //!
-//! A bundle has a manifest ([`manifest`]) and three files: the agent's configuration, the enrolment token, and the agent
-//! (a Debian package or the static binary); besides, the passwords and tokens that the configuration names. Each is named in the manifest with its length and SHA-256, and none is used
-//! before it fits. `simpul bundle make` makes one out of the files, `simpul bundle check` says whether one is whole.
+//! A bundle has a manifest ([`manifest`]) and three files: the agent's configuration, the enrolment token (or an
+//! identity made ahead), and the agent (a Debian package or the static binary); besides, the passwords and tokens that the
+//! configuration names. Each is named in the manifest with its length and SHA-256, and none is used before it fits.
+//! `simpul bundle make` makes one out of the files, `simpul bundle check` says whether one is whole.
 //!
-//! Token and passwords are secrets: read from files, held in memory that is wiped, written to the card, in no message.
+//! Token, identity and passwords are secrets: read from files, held in memory that is wiped, written to the card, in no
+//! message.
 
 mod make;
 mod manifest;
@@ -15,9 +17,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use simpul_wire::enrolment::KeptIdentity;
 use zeroize::Zeroizing;
 
-pub use make::{Sources, make};
+pub use make::{Sources, make, private_file};
 pub use manifest::{Entry, MANIFEST, Manifest, Role, check_village};
 use problem::Problem;
 
@@ -37,14 +40,22 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// The agent's configuration.
     pub config: Vec<u8>,
-    /// The enrolment token.
-    pub token: Zeroizing<Vec<u8>>,
+    /// What the node comes into the district with.
+    pub credential: Credential,
     /// The agent, and its file name.
     pub agent: Vec<u8>,
     /// The agent's file name.
     pub agent_name: String,
     /// Passwords and tokens that the configuration names, by their names beside it.
     pub secrets: Vec<(String, Zeroizing<Vec<u8>>)>,
+}
+
+/// How a node comes into the district: both are secrets.
+pub enum Credential {
+    /// By its enrolment token, which it exchanges for a certificate.
+    Token(Zeroizing<Vec<u8>>),
+    /// By an identity file that was made ahead: where there is no uplink on the day.
+    Identity(Zeroizing<Vec<u8>>),
 }
 
 impl std::fmt::Debug for Bundle {
@@ -110,11 +121,20 @@ impl Bundle {
             manifest.files.iter().find(|entry| entry.role == role).ok_or_else(missing)
         };
         let (_, config) = checked(one(Role::Config)?)?;
-        let (_, token) = checked(one(Role::Token)?)?;
+        let credential = if manifest.files.iter().any(|entry| entry.role == Role::Identity) {
+            let (name, bytes) = checked(one(Role::Identity)?)?;
+            let kept = KeptIdentity::from_file(&bytes).map_err(|_| Problem::NotAnIdentity { name: name.clone() })?;
+            if kept.node.as_str() != manifest.node {
+                return Err(Problem::OthersIdentity { name, node: kept.node.to_string() });
+            }
+            Credential::Identity(bytes)
+        } else {
+            Credential::Token(checked(one(Role::Token)?)?.1)
+        };
         let (agent_name, agent) = checked(one(Role::Agent)?)?;
         let secrets = manifest.files.iter().filter(|entry| entry.role == Role::Secret);
         let secrets = secrets.map(checked).collect::<Result<_, _>>()?;
-        Ok(Bundle { config: config.to_vec(), token, agent: agent.to_vec(), agent_name, secrets, manifest })
+        Ok(Bundle { config: config.to_vec(), credential, agent: agent.to_vec(), agent_name, secrets, manifest })
     }
 }
 
@@ -135,6 +155,9 @@ fn check_content(role: Role, name: &str, bytes: &[u8]) -> Result<(), Problem> {
             if text.is_empty() || text.contains(char::is_control) {
                 return Err(Problem::NotASecret { name: name() });
             }
+        }
+        Role::Identity => {
+            KeptIdentity::from_file(bytes).map_err(|_| Problem::NotAnIdentity { name: name() })?;
         }
         Role::Agent => {
             if !is_package(bytes) && !bytes.starts_with(b"\x7FELF") {

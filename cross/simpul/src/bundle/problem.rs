@@ -17,6 +17,8 @@ pub enum Problem {
     FileTooLarge { name: String, limit_bytes: u64 },
     FileDiffers { name: String },
     NotAToken { name: String },
+    NotAnIdentity { name: String },
+    OthersIdentity { name: String, node: String },
     NotAnAgent { name: String },
     NotASecret { name: String },
     NotAConfig { name: String, what: String },
@@ -38,6 +40,8 @@ impl Problem {
             }
             Problem::FileDiffers { name } => Bundle::FileDiffers { name }.text(language),
             Problem::NotAToken { name } => Bundle::NotAToken { name }.text(language),
+            Problem::NotAnIdentity { name } => Bundle::NotAnIdentity { name }.text(language),
+            Problem::OthersIdentity { name, node } => Bundle::OthersIdentity { name, node }.text(language),
             Problem::NotAnAgent { name } => Bundle::NotAnAgent { name }.text(language),
             Problem::NotASecret { name } => Bundle::NotASecret { name }.text(language),
             Problem::NotAConfig { name, what } => Bundle::NotAConfig { name, what }.text(language),

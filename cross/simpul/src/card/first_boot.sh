@@ -84,10 +84,15 @@ mkdir -p "$ROOT/etc/simpul" "$ROOT/var/lib/simpul" || fail "the system cannot be
 umask 077
 cp "$boot/simpul-agent.toml" "$ROOT/etc/simpul/agent.toml.new" && mv "$ROOT/etc/simpul/agent.toml.new" "$ROOT/etc/simpul/agent.toml" \
     || fail "the configuration cannot be copied"
-if [ -f "$boot/simpul-enrolment.token" ]; then
+if [ -f "$boot/simpul-identity.cbor" ]; then
+    mkdir -p "$ROOT/var/lib/simpul/identity" && chmod 700 "$ROOT/var/lib/simpul/identity" \
+        && cp "$boot/simpul-identity.cbor" "$ROOT/var/lib/simpul/identity/identity.new" \
+        && mv "$ROOT/var/lib/simpul/identity/identity.new" "$ROOT/var/lib/simpul/identity/identity.cbor" \
+        || fail "the identity cannot be copied"
+elif [ -f "$boot/simpul-enrolment.token" ]; then
     cp "$boot/simpul-enrolment.token" "$ROOT/var/lib/simpul/enrolment.token.new" \
         && mv "$ROOT/var/lib/simpul/enrolment.token.new" "$ROOT/var/lib/simpul/enrolment.token" || fail "the token cannot be copied"
-elif [ ! -f "$ROOT/var/lib/simpul/enrolment.token" ]; then
+elif [ ! -f "$ROOT/var/lib/simpul/enrolment.token" ] && [ ! -f "$ROOT/var/lib/simpul/identity/identity.cbor" ]; then
     fail "the enrolment token is gone"
 fi
 # Passwords that the configuration names; those that an earlier try brought in place are off the boot partition already.
@@ -111,7 +116,7 @@ if [ -z "$ROOT" ]; then
 fi
 
 # The secrets first: cut off here, the next start finds the token where it belongs and goes on.
-rm -f "$boot/simpul-enrolment.token" "$boot"/simpul-secret.*
+rm -f "$boot/simpul-enrolment.token" "$boot/simpul-identity.cbor" "$boot"/simpul-secret.*
 sync
 rm -f "$boot/simpul-sha256sums"
 finish

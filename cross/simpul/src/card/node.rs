@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::cache::{BlockCache, Slice};
 use super::partitions::Partition;
 use super::problem::Problem;
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, Credential};
 use crate::label::link::Link;
 
 const SCRIPT: &str = include_str!("first_boot.sh");
@@ -193,7 +193,10 @@ fn files(
     let sums: String =
         files.iter().map(|file| format!("{}  {}\n", hex::encode(Sha256::digest(&file.bytes)), file.name)).collect();
     files.push(new("sha256sums", sums.as_bytes()));
-    files.push(new("enrolment.token", &[bundle.token.trim_ascii(), b"\n"].concat()));
+    files.push(match &bundle.credential {
+        Credential::Token(token) => new("enrolment.token", &[token.trim_ascii(), b"\n"].concat()),
+        Credential::Identity(identity) => new("identity.cbor", identity),
+    });
     for (name, secret) in &bundle.secrets {
         files.push(new(&format!("{SECRET_PREFIX}{name}"), secret));
     }

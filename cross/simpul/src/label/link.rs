@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use simpul_wire::NodeId;
 use simpul_wire::enrolment::{EnrolmentToken, PHONE_CODE_BYTES, PHONE_CODE_PURPOSE, PHONE_PORT};
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Credential};
 use crate::exit::Exit;
 use crate::list::Node;
 use crate::list::problem::Problem;
@@ -30,7 +30,9 @@ impl Link {
             None => PHONE_PORT,
         };
         let node: NodeId = bundle.manifest.node.parse().ok()?;
-        let token: EnrolmentToken = std::str::from_utf8(&bundle.token).ok()?.parse().ok()?;
+        // An identity made ahead has no token to take a code from: `simpul-agent phone-code` makes one.
+        let Credential::Token(token) = &bundle.credential else { return None };
+        let token: EnrolmentToken = std::str::from_utf8(token).ok()?.parse().ok()?;
         Some(Link { host: host_name(&node), port, code: code(token.secret.expose()) })
     }
 
@@ -90,7 +92,7 @@ mod tests {
         Bundle {
             manifest,
             config: config.as_bytes().to_vec(),
-            token,
+            credential: Credential::Token(token),
             agent: Vec::new(),
             agent_name: String::new(),
             secrets: Vec::new(),

@@ -92,6 +92,13 @@ pub fn bundle(folder: &Path, node: &str, to: &str) -> PathBuf {
 
 /// As [`bundle`], with more in its configuration and a token of its own.
 pub fn bundle_of(folder: &Path, node: &str, to: &str, more: &str, token: &str) -> PathBuf {
+    let file = folder.join("token.txt");
+    fs::write(&file, format!("{token}\n")).expect("a file");
+    bundle_with(folder, node, to, more, ("--token-file", &file))
+}
+
+/// The same, with this credential.
+pub fn bundle_with(folder: &Path, node: &str, to: &str, more: &str, (option, credential): (&str, &Path)) -> PathBuf {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         fs::write(&path, bytes).expect("a file");
@@ -100,11 +107,8 @@ pub fn bundle_of(folder: &Path, node: &str, to: &str, more: &str, token: &str) -
     let mut agent = b"\x7FELF\x02\x01\x01".to_vec();
     agent.resize(3_000_000, 0x5A);
     agent[18..20].copy_from_slice(&[0xB7, 0]);
-    let (config, token, agent) = (
-        put("config.toml", format!("node = \"{node}\"\n{more}").as_bytes()),
-        put("token.txt", format!("{token}\n").as_bytes()),
-        put("simpul-agent", &agent),
-    );
+    let (config, agent) =
+        (put("config.toml", format!("node = \"{node}\"\n{more}").as_bytes()), put("simpul-agent", &agent));
     let password = put("kamera-1.password", PASSWORD.as_bytes());
     let to = folder.join(to);
     let made = simpul(&[
@@ -116,8 +120,8 @@ pub fn bundle_of(folder: &Path, node: &str, to: &str, more: &str, token: &str) -
         "Banyuglugur",
         "--config",
         &config,
-        "--token-file",
-        &token,
+        option,
+        &credential.display().to_string(),
         "--agent",
         &agent,
         "--secret",

@@ -131,6 +131,18 @@ pub enum RefusalReason {
     /// The hub cannot issue now.
     #[n(10)]
     Unavailable,
+    /// The laptop's certificate has expired: a new token is needed. Never said to a node.
+    #[n(11)]
+    ExpiredLogin,
+    /// There is no such thing. Never said to a node.
+    #[n(12)]
+    NotFound,
+    /// The node has no open session. Never said to a node.
+    #[n(13)]
+    NodeOffline,
+    /// What was to be kept does not fit what the hub knows. Never said to a node.
+    #[n(14)]
+    DoesNotFit,
 }
 
 impl RefusalReason {

@@ -1,5 +1,6 @@
 //! How a node gets its certificate: the token that a technician carries to it, and the requests and answers of the
-//! hub's enrolment API.
+//! hub's enrolment API. A technician's laptop gets its own in the same way, with a token of another kind; what it may
+//! then ask is [`crate::technician`].
 //!
 //! The API is CBOR over HTTPS: an agent has a CBOR decoder already, and certificates are bytes. All of it follows the
 //! wire's two rules. Leaves to others: certificates and signing requests themselves (X.509 in DER, opaque here), whether
@@ -7,11 +8,15 @@
 
 mod api;
 mod base32;
+mod kept;
+mod technician;
 mod token;
 
 pub use api::{
     ENROL_PATH, EnrolRequest, Identity, RENEW_PATH, Refusal, RefusalReason, RenewRequest, TRUST_PATH, Trust, Validity,
 };
+pub use kept::{KEPT_BYTES_MAX, KeptIdentity};
+pub use technician::{LOGIN_PATH, Laptop, LoginRequest, Name, TechnicianToken};
 pub use token::{EnrolmentToken, Secret, TokenError};
 
 use crate::label::BoundedText;

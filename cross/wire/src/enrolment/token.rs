@@ -23,8 +23,9 @@ use crate::{NodeId, WireError};
 /// What a token begins with: people and secret scanners recognise one by it, and the version is in it.
 const PREFIX: &str = "simpul1";
 
-/// The same, of any version.
-const PREFIX_ANY: &str = "simpul";
+/// The same without its version's digit: a node's token, and a technician's ([`super::technician`]).
+const NODES: &str = "simpul";
+const TECHNICIANS: &str = "simpult";
 
 /// Longest text. One with eight addresses of 128 bytes has 1,900 characters; a usual one has about 230.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -97,6 +98,10 @@ pub enum TokenError {
     Mistyped,
     /// The check sum fits and the content does not: a program that made it, or this one, is at fault.
     Content(WireError),
+    /// A technician's token, where a node's is needed.
+    Technicians,
+    /// A node's token, where a technician's is needed.
+    Nodes,
     /// A whole token, of another node.
     OtherNode {
         /// Whose it is.
@@ -126,6 +131,12 @@ impl fmt::Display for TokenError {
             TokenError::Content(error) => {
                 write!(f, "the enrolment token is whole but cannot be used ({error}): make another one at the hub")
             }
+            TokenError::Technicians => f.write_str(
+                "this is a technician's token, for `simpul login`: take the node's own, of `simpul-hub nodes token`",
+            ),
+            TokenError::Nodes => f.write_str(
+                "this is a node's token, for its card: take a technician's, of `simpul-hub technicians add`",
+            ),
             TokenError::OtherNode { token, node } => write!(
                 f,
                 "the enrolment token belongs to another node: it is for {token}, this is {node}; take this node's own \
@@ -147,29 +158,49 @@ impl EnrolmentToken {
     }
 
     fn check(&self) -> Result<(), WireError> {
-        match self.addresses.len() {
-            0 => Err(WireError::invalid("an enrolment token without an address")),
-            size if size > ADDRESSES_MAX => Err(WireError::TooLarge { what: "addresses", size, limit: ADDRESSES_MAX }),
-            _ => Ok(()),
-        }
+        check_addresses(&self.addresses)
+    }
+}
+
+/// A token without an address leads nowhere, one with many is tried for hours.
+pub(super) fn check_addresses(addresses: &[Address]) -> Result<(), WireError> {
+    match addresses.len() {
+        0 => Err(WireError::invalid("an enrolment token without an address")),
+        size if size > ADDRESSES_MAX => Err(WireError::TooLarge { what: "addresses", size, limit: ADDRESSES_MAX }),
+        _ => Ok(()),
     }
 }
 
 /// The text that is carried. Not for logs.
 impl fmt::Display for EnrolmentToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let content = to_vec(self);
-        // Eight addresses of 128 bytes are far below.
-        let length = u16::try_from(content.len()).map_err(|_| fmt::Error)?;
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + content.len() + TAIL_BYTES);
-        bytes.extend(length.to_be_bytes());
-        bytes.push(guard(length));
-        bytes.extend(&content);
-        bytes.extend(CRC32C.checksum(&content).to_be_bytes());
-        let mut text = String::from(PREFIX);
-        base32::encode(&bytes, &mut text);
-        f.write_str(&text)
+        write_text(PREFIX, &to_vec(self), f)
     }
+}
+
+impl FromStr for EnrolmentToken {
+    type Err = TokenError;
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let content = read_text(text, PREFIX)?;
+        let token: EnrolmentToken =
+            minicbor::decode(&content).map_err(|error| TokenError::Content(WireError::from(error)))?;
+        token.check().map_err(TokenError::Content)?;
+        Ok(token)
+    }
+}
+
+/// A token's content as text.
+pub(super) fn write_text(prefix: &str, content: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // Eight addresses of 128 bytes are far below.
+    let length = u16::try_from(content.len()).map_err(|_| fmt::Error)?;
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + content.len() + TAIL_BYTES);
+    bytes.extend(length.to_be_bytes());
+    bytes.push(guard(length));
+    bytes.extend(content);
+    bytes.extend(CRC32C.checksum(content).to_be_bytes());
+    let mut text = String::from(prefix);
+    base32::encode(&bytes, &mut text);
+    f.write_str(&text)
 }
 
 /// Any one character that is wrong in length or guard shows.
@@ -178,32 +209,32 @@ fn guard(length: u16) -> u8 {
     (high.rotate_left(3) ^ low) ^ 0xa5
 }
 
-impl FromStr for EnrolmentToken {
-    type Err = TokenError;
-    fn from_str(text: &str) -> Result<Self, TokenError> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(TokenError::TooLong);
-        }
-        // Lines and groups are how paper and messengers hand it on. Places are kept for the message.
-        let kept = || text.char_indices().filter(|(_, c)| !c.is_whitespace() && *c != '-');
-        let symbols: Vec<u8> = kept().map(|(_, c)| u8::try_from(c).unwrap_or(b'?')).collect();
-        let begins = |prefix: &str| {
-            symbols.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix.as_bytes()))
-        };
-        if !begins(PREFIX) {
-            let next_is_digit = symbols.get(PREFIX_ANY.len()).is_some_and(u8::is_ascii_digit);
-            return Err(if begins(PREFIX_ANY) && next_is_digit { TokenError::Version } else { TokenError::NoToken });
-        }
-        let bytes = base32::decode(&symbols[PREFIX.len()..]).map_err(|place| {
-            let place = kept().nth(PREFIX.len() + place).map_or(0, |(place, _)| place);
-            TokenError::Character(text[..place].chars().count() + 1)
-        })?;
-        let content = content(&bytes)?;
-        let token: EnrolmentToken =
-            minicbor::decode(content).map_err(|error| TokenError::Content(WireError::from(error)))?;
-        token.check().map_err(TokenError::Content)?;
-        Ok(token)
+/// A token's content from text that begins with `prefix`.
+pub(super) fn read_text(text: &str, prefix: &str) -> Result<Vec<u8>, TokenError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(TokenError::TooLong);
     }
+    // Lines and groups are how paper and messengers hand it on. Places are kept for the message.
+    let kept = || text.char_indices().filter(|(_, c)| !c.is_whitespace() && *c != '-');
+    let symbols: Vec<u8> = kept().map(|(_, c)| u8::try_from(c).unwrap_or(b'?')).collect();
+    let begins =
+        |prefix: &str| symbols.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix.as_bytes()));
+    if !begins(prefix) {
+        let is_kind = |kind: &str| begins(kind) && symbols.get(kind.len()).is_some_and(u8::is_ascii_digit);
+        // The kind with its version's digit: a technician's is not a node's of another version, nor the other way round.
+        return Err(match (is_kind(NODES), is_kind(TECHNICIANS)) {
+            (true, _) if prefix == PREFIX => TokenError::Version,
+            (_, true) if prefix != PREFIX => TokenError::Version,
+            (true, _) => TokenError::Nodes,
+            (_, true) => TokenError::Technicians,
+            _ => TokenError::NoToken,
+        });
+    }
+    let bytes = base32::decode(&symbols[prefix.len()..]).map_err(|place| {
+        let place = kept().nth(prefix.len() + place).map_or(0, |(place, _)| place);
+        TokenError::Character(text[..place].chars().count() + 1)
+    })?;
+    content(&bytes).map(<[u8]>::to_vec)
 }
 
 fn content(bytes: &[u8]) -> Result<&[u8], TokenError> {

@@ -27,6 +27,12 @@ crate::macros::catalogue! {
         NotAToken { name }
             id "{name} bukan kunci pendaftaran: seharusnya satu baris yang diawali simpul1. Minta yang baru dari ruang kendali."
             en "{name} is no enrolment token: it should be one line that begins with simpul1. Ask the hub's operators for a new one.";
+        NotAnIdentity { name }
+            id "{name} bukan identitas simpul, atau rusak. Minta lagi: simpul bundle ahead"
+            en "{name} is no node's identity, or is damaged. Ask for it again: simpul bundle ahead";
+        OthersIdentity { name, node }
+            id "{name} adalah identitas simpul lain ({node}). Ambil milik simpul ini."
+            en "{name} is the identity of another node ({node}). Take this node's own.";
         NotAnAgent { name }
             id "{name} bukan agen: seharusnya paket .deb atau program Linux simpul-agent."
             en "{name} is no agent: it should be a .deb package or the Linux program simpul-agent.";

@@ -8,8 +8,8 @@ crate::macros::catalogue! {
             en "The technician's command of Simpul: cards, bundles, labels, a box of nodes in a row. Works offline.";
         Examples id "Contoh:" en "Examples:";
         ExitCodes
-            id "Kode keluar: 0 selesai; 1 gagal di tengah jalan; 2 perintah tidak dimengerti; 3 ditolak, tidak ada yang selesai ditulis; 4 dibatalkan, atau tidak ada yang dapat menjawab; 5 bundel atau daftar salah."
-            en "Exit codes: 0 done; 1 failed on the way; 2 the command is not understood; 3 refused, nothing was finished; 4 stopped, or nobody could answer; 5 a bundle or list is wrong.";
+            id "Kode keluar: 0 selesai; 1 gagal di tengah jalan; 2 perintah tidak dimengerti; 3 ditolak, tidak ada yang selesai ditulis; 4 dibatalkan, atau tidak ada yang dapat menjawab; 5 bundel atau daftar salah; 6 pusat tidak dapat ditanya, atau menolak."
+            en "Exit codes: 0 done; 1 failed on the way; 2 the command is not understood; 3 refused, nothing was finished; 4 stopped, or nobody could answer; 5 a bundle or list is wrong; 6 the hub cannot be asked, or refuses.";
         Usage id "Pemakaian:" en "Usage:";
         Commands id "Perintah" en "Commands";
         Arguments id "Argumen" en "Arguments";
@@ -75,6 +75,9 @@ crate::macros::catalogue! {
         BundlePath id "Bundel: folder atau .tar" en "The bundle: folder or .tar";
         BundleConfig id "Konfigurasi agen (agent.toml)" en "The agent's configuration (agent.toml)";
         BundleToken id "Berkas berisi kunci pendaftaran (simpul1...)" en "A file with the enrolment token (simpul1...)";
+        BundleIdentity
+            id "Berkas identitas dari `simpul bundle ahead`, sebagai ganti kunci pendaftaran"
+            en "An identity file of `simpul bundle ahead`, instead of an enrolment token";
         BundleAgent id "Agen: paket .deb atau program simpul-agent" en "The agent: a .deb package or the program simpul-agent";
         BundleSecret id "Berkas kata sandi yang disebut agent.toml (kamera, API lokal), dengan nama yang sama; boleh berulang" en "A file with a password that agent.toml names (camera, local API), called the same; may be repeated";
         BundleTo id "Folder baru atau berkas .tar" en "A new folder or .tar file";
@@ -103,5 +106,65 @@ crate::macros::catalogue! {
             id "Untuk tiap baris CSV (node,village,serial,bundle) kartu berikutnya diminta, ditulis, dan dibaca ulang. Keadaan disimpan sesudah tiap langkah: setelah listrik padam, jalankan lagi perintah yang sama. Di akhir ada laporan CSV dan lembar label PDF."
             en "For each line of the CSV (node,village,serial,bundle) the next card is asked for, written, and read back. The state is kept after each step: after a power cut run the same command again. At the end there are a report CSV and a PDF sheet of labels.";
         BatchExample id "tulis satu kotak" en "write a box";
+        BundleFetchToken
+            id "Minta kunci pendaftaran simpul dari pusat"
+            en "Ask the hub for a node's enrolment token";
+        BundleFetchTokenLong
+            id "Minta kunci pendaftaran untuk satu simpul, dicatat atas nama laptop ini dan ikut dicabut bersamanya. Kunci lama yang belum dipakai tidak berlaku lagi."
+            en "Ask for the enrolment token of a node, on the books as this laptop's and revoked with it. An older one that was not used is withdrawn.";
+        BundleAhead
+            id "Minta identitas simpul untuk tempat tanpa jaringan pada hari pemasangan"
+            en "Ask for a node's identity, for a place without an uplink on the day";
+        BundleAheadLong
+            id "Minta identitas (kunci dan sertifikat) untuk satu simpul, 14 hari, dicatat di laptop ini dan ikut dicabut bersamanya. Taruh di /var/lib/simpul/identity/identity.cbor milik pengguna simpul, atau pakai `simpul bundle make --identity-file`. Begitu tersambung, simpul membuat kuncinya sendiri dan salinan ini tidak berlaku lagi."
+            en "Ask for a node's identity (key and certificate), for 14 days, on the books as being on this laptop and revoked with it. Put it at /var/lib/simpul/identity/identity.cbor, owned by the user simpul, or use `simpul bundle make --identity-file`. Once it reaches the hub the node makes a key of its own, and this copy is good for nothing.";
+        BundleSecretTo id "Berkas baru untuk ditulis (rahasia)" en "The new file to write (a secret)";
+        Login
+            id "Daftarkan laptop ini ke pusat, untuk satu minggu"
+            en "Log this laptop in at the hub, for a week";
+        LoginLong
+            id "Tukar kunci teknisi (sekali pakai, dari `simpul-hub technicians add`) dengan sertifikat untuk laptop ini. Kunci rahasia dibuat di laptop ini dan tidak pernah keluar. Sesudah satu minggu perlu kunci teknisi baru. Laptop hilang: segera lapor, operator mencabutnya dengan semua yang ada di dalamnya."
+            en "Exchange a technician's token (good once, from `simpul-hub technicians add`) for a certificate of this laptop's. The secret key is made on this laptop and never leaves it. After a week a new token is needed. A lost laptop: report it at once, the operator revokes it with all that is on it.";
+        LoginToken
+            id "Berkas berisi kunci teknisi [bawaan: dari masukan]"
+            en "A file with the technician's token [default: from the input]";
+        LoginLaptop
+            id "Nama laptop ini [bawaan: nama komputernya]"
+            en "This laptop's name [default: the computer's name]";
+        DoctorHelp
+            id "Periksa simpul: apa yang salah, mengapa, dan apa yang dilakukan"
+            en "Examine a node: what is wrong, why, and what to do";
+        DoctorLong
+            id "Periksa simpul lewat pusat, atau di tempat (--here): pemeriksaan yang sama. Yang paling mungkin menjadi sebab disebut lebih dulu. Kode keluar seperti `simpul-agent doctor`: 0 semua baik; 1 ada peringatan atau yang tidak diketahui; 2 ada yang gagal; 3 tidak dapat memeriksa."
+            en "Examine a node through the hub, or on site (--here): the same examination. The most likely cause comes first. Exit codes as of `simpul-agent doctor`: 0 all well; 1 warnings or something unknown; 2 something failed; 3 it cannot examine.";
+        DoctorNode id "Id simpul" en "The node's id";
+        DoctorHere
+            id "Periksa simpul tempat perintah ini dijalankan"
+            en "Examine the node that this command runs on";
+        DoctorAgent
+            id "Program agen [bawaan: simpul-agent]"
+            en "The agent's program [default: simpul-agent]";
+        DoctorConfig
+            id "Konfigurasi agen [bawaan: /etc/simpul/agent.toml]"
+            en "The agent's configuration [default: /etc/simpul/agent.toml]";
+        DoctorJson id "Sebagai JSON (docs/doctor.md)" en "As JSON (docs/doctor.md)";
+        Watch
+            id "Lihat simpul menyala sampai semua hijau, lalu catat serah terimanya"
+            en "See a node come up until all is green, then record its acceptance";
+        WatchLong
+            id "Tampilkan langsung: salam pertama, bacaan pertama, gambar pertama (di terminal), hasil pemeriksaan. Jika semua hijau, catatan serah terima ditandatangani laptop ini, disimpan di pusat, dan dibuatkan BAST (PDF) untuk dicetak. Ctrl-C berhenti kapan saja."
+            en "Shown live: first hello, first reading, first picture (in the terminal), the examination. Once all is green, an acceptance record is signed by this laptop, kept at the hub, and printed as a hand-over protocol (BAST, PDF). Ctrl-C stops at any time.";
+        WatchBast
+            id "Berkas PDF BAST [bawaan: BAST-<simpul>-<nomor>.pdf]"
+            en "The BAST's PDF [default: BAST-<node>-<number>.pdf]";
+        WatchNote
+            id "Catatan untuk BAST: letak tepatnya, siapa pemegang kunci"
+            en "A note for the BAST: where exactly it stands, who has the key";
+        WatchOnce
+            id "Lihat sekali saja, tanpa serah terima"
+            en "Look once only, without an acceptance";
+        WatchWait
+            id "Menunggu paling lama sekian menit [bawaan: tanpa batas]"
+            en "Wait so many minutes at most [default: without end]";
     }
 }

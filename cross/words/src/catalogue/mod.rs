@@ -10,8 +10,10 @@ mod card;
 mod common;
 mod doctor;
 mod help;
+mod hub;
 mod label;
 mod phone;
+mod watch;
 
 pub use ask::Ask;
 pub use board::Board;
@@ -20,8 +22,10 @@ pub use card::Card;
 pub use common::Common;
 pub use doctor::Doctor;
 pub use help::Help;
+pub use hub::Hub;
 pub use label::Label;
 pub use phone::Phone;
+pub use watch::Watch;
 
 use crate::Entry;
 
@@ -34,6 +38,8 @@ pub const AREAS: &[&[Entry]] = &[
     Common::ENTRIES,
     Doctor::ENTRIES,
     Help::ENTRIES,
+    Hub::ENTRIES,
     Label::ENTRIES,
     Phone::ENTRIES,
+    Watch::ENTRIES,
 ];

@@ -7,10 +7,14 @@ mod certificate;
 mod hub;
 mod machine;
 mod network;
+mod report;
 mod say;
 
 use crate::Language;
 
+#[cfg(feature = "json")]
+pub use report::document;
+pub use report::text;
 pub use say::{Said, say, say_verdict};
 
 /// The texts of one code. What is well needs no reason and no advice.

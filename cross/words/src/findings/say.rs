@@ -74,14 +74,20 @@ fn value(value: &Value, language: Language) -> String {
             crate::Common::Seconds { n: &language.number(*ms as f64 / 1_000.0, 1) }.text(language)
         }
         Value::DurationMs(ms) => language.duration(Duration::from_millis(*ms)),
-        Value::UnixS(seconds) => moment(*seconds, language),
+        Value::UnixS(seconds) => language.moment(*seconds),
         Value::Millivolts(millivolts) => {
             Doctor::Volts { n: &language.number(*millivolts as f64 / 1_000.0, 2) }.text(language)
         }
     }
 }
 
-/// `2026-11-24 16:05 UTC`.
+impl Language {
+    /// Unix seconds as `2026-11-24 16:05 UTC`.
+    pub fn moment(self, unix_s: i64) -> String {
+        moment(unix_s, self)
+    }
+}
+
 fn moment(unix_s: i64, language: Language) -> String {
     let (days, second) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
     // Days to a civil date, counted from 0000-03-01 in eras of 400 years, so that leap days come last in their year.
