@@ -121,7 +121,7 @@ impl FromStr for HubSecret {
     }
 }
 
-#[cfg(all(test, feature = "open"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -77,7 +77,7 @@ impl From<WireError> for OpenError {
 enum State {
     Header,
     Nonce(Box<(Header, [u8; FILE_KEY_BYTES], Vec<u8>)>),
-    Chunks(Chunks),
+    Chunks(Box<Chunks>),
     /// The last chunk was opened.
     Ended,
 }
@@ -149,7 +149,7 @@ impl Opener {
                     let (header, mut head) = (begun.0.clone(), std::mem::take(&mut begun.2));
                     head.extend_from_slice(&nonce);
                     self.consume(NONCE_BYTES);
-                    self.state = State::Chunks(chunks);
+                    self.state = State::Chunks(Box::new(chunks));
                     return Ok(Some(Item::Head(header, head)));
                 }
                 State::Chunks(_) => {

@@ -123,7 +123,7 @@ impl Sealer {
     }
 }
 
-#[cfg(all(test, feature = "open"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{HubSecret, Item, Opener, Opening};
