@@ -61,8 +61,14 @@ impl Village {
 impl Village<PicoBoard> {
     /// The same with the board that is bought, whose agent updates it with [`Village::firmware`] once that is there.
     pub async fn start_pico() -> Result<Village<PicoBoard>> {
+        Self::start_pico_after(async |_| Ok(())).await
+    }
+
+    /// The same with a board that was on a bench before its agent meets it, and kept its power.
+    pub async fn start_pico_after(bench: impl AsyncFnOnce(&PicoBoard) -> Result<()>) -> Result<Village<PicoBoard>> {
         let district = prepare(&format!("firmware = \"{FIRMWARE}\"\n")).await?;
         let board = PicoBoard::start(&board_directory(&district)).await?;
+        bench(&board).await?;
         started(district, board).await
     }
 

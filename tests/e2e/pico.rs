@@ -2,14 +2,19 @@
 //! updates it as its configuration says, a real hub.
 
 use std::fs;
+use std::process::Stdio;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde_json::Value;
 use simpul_clock::{Clock, Moment};
 use simpul_testkit::board::{PicoBoard, pico_image};
+use simpul_testkit::process::binary;
 use simpul_testkit::wait;
 use simpul_tests::outcome;
 use simpul_tests::village_board::Village;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 /// A press as people do it.
 const SHORT: Duration = Duration::from_millis(60);
@@ -125,6 +130,36 @@ async fn a_hundred_presses_on_the_board_that_is_bought_are_a_hundred_at_the_hub(
     press(&village, 100, 100).await;
     let took = Took::since(&clock, begun, before.board_ms, village.board.let_pass(0).await.unwrap().board_ms);
     println!("100 presses on the Pico are 100 at the hub after {took}");
+    outcome::nothing_lost(&village.district.hub, village.district.nodes[0].id()).await.unwrap();
+}
+
+/// `simpul board` on a bench, with somebody who presses each button once when asked to.
+async fn tested_on_a_bench(board: &PicoBoard) -> anyhow::Result<()> {
+    let mut command = Command::new(binary("simpul")?);
+    command.args(["board", "--language", "en", "--wait", "120", "--expect", "buttons=2", "--image"]);
+    command.arg(pico_image("pico.uf2")?).arg("--port").arg(board.tty());
+    let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true).spawn()?;
+    let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await? {
+        for desk in [0, 1] {
+            if line.ends_with(&format!("PRESS button {}", desk + 1)) {
+                board.press(desk, SHORT).await?;
+            }
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    anyhow::ensure!(child.wait().await?.success() && said.contains("button 2: present"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_pressed_on_a_bench_is_nobodys_visit() {
+    let village = Village::start_pico_after(tested_on_a_bench).await.unwrap();
+    // The first press after the bench's is the first at the hub.
+    press(&village, 1, 1).await;
+    press(&village, 2, 3).await;
     outcome::nothing_lost(&village.district.hub, village.district.nodes[0].id()).await.unwrap();
 }
 

@@ -23,7 +23,7 @@ mod support;
 use support::{said, shown, tool};
 
 /// An emulator beside nine others and a compiler takes many times what a board does.
-const WAIT_S: &str = "150";
+const WAIT_S: &str = "120";
 /// The whole of a test.
 const TEST_MAX: Duration = Duration::from_secs(400);
 
@@ -203,11 +203,8 @@ async fn ten_boards_at_once_and_each_failure_is_its_own() {
         let id = if number == 7 { "SAMD21G18A-Feather-v0" } else { "RPI-RP2" };
         arguments.extend(["--drive".to_owned(), bench.drive(id), "--port".to_owned(), bench.port()]);
     }
-    // Without drives of their own: folders that are none.
-    for bench in [&done, &older] {
-        let none = shown(&bench.folder.join("no drive"));
-        arguments.extend(["--drive".to_owned(), none, "--port".to_owned(), bench.port()]);
-    }
+    // Without drives.
+    arguments.extend([&done, &older].iter().flat_map(|bench| ["--port".to_owned(), bench.port()]));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let loaders = benches.iter_mut().enumerate().filter(|(number, _)| *number != 7).map(|(number, bench)| {
         let loader = match number {
@@ -405,6 +402,30 @@ async fn what_is_not_there_is_told_with_its_own_reason() {
         tested(&image, &bench, &["--expect", "buttons=2,tamper", "--wait", "2", "--press-again"], async |_| ()).await;
     assert_eq!(verdicts(&row), ["tamper timeout", "button1 timeout", "button2 timeout"], "{way}");
     assert_eq!(row["result"], "failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_wrong_pair_is_told_and_a_port_without_a_drive_is_a_board_that_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let build = Build::shipped();
+    let image = shown(&build.put(folder.path()));
+    let running = Bench::new(folder.path(), 0).running(&build).await;
+    let mut empty = Bench::new(folder.path(), 1);
+    let (drive, ports) = (empty.drive("RPI-RP2"), [running.port(), empty.port()]);
+    let wrong = ["--image", &image, "--drive", &drive, "--port", &ports[0]];
+    let (code, table, _) = ended(&mut board_command(&wrong)).await;
+    assert!(code == 1 && table.contains("that drive is another board's"), "{table}");
+
+    let more = ["--image", &image, "--no-self-test", "--json", "--wait", WAIT_S];
+    let places = ["--drive", &drive, "--port", &ports[1], "--port", &ports[0]];
+    let mut command = board_command(&[&more[..], &places].concat());
+    let ((code, json, way), ()) = tokio::join!(ended(&mut command), empty.load(Loader::Starts));
+    assert_eq!(code, 0, "{way}");
+    let result: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}\n{way}"));
+    for (place, how) in [(&ports[0], "already"), (&ports[1], "bootsel")] {
+        let row = row(&result, place);
+        assert_eq!((&row["result"], &row["installed"]), (&"done".into(), &how.into()), "{row}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,7 +23,7 @@ use super::report::{say_check, say_what};
 use super::screen::Line;
 
 /// A board that nobody has greeted says hello each second: so long is listened before it is greeted.
-const LISTEN: Duration = Duration::from_secs(3);
+const LISTEN: Duration = Duration::from_secs(5);
 
 /// A board that runs answers a greeting within 50 ms; one that starts says hello within 2 s.
 const LOOK: Duration = Duration::from_secs(4);

@@ -164,16 +164,19 @@ fn limited(seats: Vec<Seat>) -> Result<Vec<Seat>, Problem> {
     if seats.len() > BOARDS_MAX { Err(Problem::TooMany { limit: BOARDS_MAX }) } else { Ok(seats) }
 }
 
-/// As many drives as ports, `named` in order, are pairs, and so is one of each. Else a drive's board answers at some port, and
-/// which one it was nobody can tell: each has a line of its own.
+/// `named` ones belong together in their order; what is left over is alone. Of those that were only seen, one of each is a
+/// pair. Else a drive's board answers at some port, and which one it was nobody can tell: each has a line of its own.
 fn pair(drives: Vec<PathBuf>, ports: Vec<PathBuf>, named: bool) -> Vec<Seat> {
-    if drives.len() == ports.len() && (named || drives.len() == 1) {
-        let pairs = drives.into_iter().zip(ports);
-        return pairs.map(|(drive, port)| Seat { drive: Some(drive), port: Some(port), shared: false }).collect();
+    if named || (drives.len() == 1 && ports.len() == 1) {
+        let count = drives.len().max(ports.len());
+        let (mut drives, mut ports) = (drives.into_iter(), ports.into_iter());
+        return (0..count).map(|_| Seat { drive: drives.next(), port: ports.next(), shared: false }).collect();
     }
-    let shared = !drives.is_empty() && !ports.is_empty();
+    // Only where every board has a port to answer at.
+    let shared = drives.len() <= ports.len();
+    let awaited = !drives.is_empty();
     let drives = drives.into_iter().map(|drive| Seat { drive: Some(drive), port: None, shared });
-    drives.chain(ports.into_iter().map(|port| Seat { drive: None, port: Some(port), shared })).collect()
+    drives.chain(ports.into_iter().map(|port| Seat { drive: None, port: Some(port), shared: awaited })).collect()
 }
 
 #[cfg(test)]
@@ -182,19 +185,21 @@ mod tests {
 
     #[test]
     fn drives_and_ports_are_pairs_only_where_somebody_said_so_or_nothing_else_is_possible() {
-        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let pairs = |drives: &[&str], ports: &[&str], named| {
-            pair(paths(drives), paths(ports), named)
-                .iter()
-                .filter(|seat| seat.drive.is_some() && seat.port.is_some())
-                .count()
+        let seats = |drives: &[&str], ports: &[&str], named| {
+            let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+            let told = |seat: Seat| {
+                let shown = |path: Option<PathBuf>| path.map_or("-".to_owned(), |path| path.display().to_string());
+                format!("{} {}{}", shown(seat.drive), shown(seat.port), if seat.shared { " shared" } else { "" })
+            };
+            pair(paths(drives), paths(ports), named).into_iter().map(told).collect::<Vec<_>>().join(", ")
         };
-        assert_eq!(pairs(&["E:", "F:"], &["COM5", "COM6"], true), 2);
-        assert_eq!(pairs(&["E:", "F:"], &["COM5", "COM6"], false), 0);
-        assert_eq!(pairs(&["E:"], &["COM5"], false), 1);
-        assert_eq!(pairs(&["E:", "F:"], &["COM5"], true), 0);
-        let seats = pair(paths(&["E:", "F:"]), paths(&["COM5"]), false);
-        assert!(seats.len() == 3 && seats.iter().all(|seat| seat.shared));
-        assert!(pair(paths(&["E:", "F:"]), Vec::new(), false).iter().all(|seat| !seat.shared));
+        assert_eq!(seats(&["E:", "F:"], &["COM5", "COM6"], true), "E: COM5, F: COM6");
+        assert_eq!(seats(&["E:"], &["COM5", "COM6"], true), "E: COM5, - COM6");
+        assert_eq!(seats(&["E:", "F:"], &["COM5"], true), "E: COM5, F: -");
+        assert_eq!(seats(&["E:"], &["COM5"], false), "E: COM5");
+        assert_eq!(seats(&["E:"], &["COM5", "COM6"], false), "E: - shared, - COM5 shared, - COM6 shared");
+        // A board more than ports: it cannot be verified.
+        assert_eq!(seats(&["E:", "F:"], &["COM5"], false), "E: -, F: -, - COM5 shared");
+        assert_eq!(seats(&[], &["COM5", "COM6"], false), "- COM5, - COM6");
     }
 }
