@@ -209,7 +209,7 @@ impl Grammar {
                 self.command("check", Help::BundleCheck, Help::BundleLong, &[(CHECK, None)])
                     .arg(self.argument("bundle", "BUNDLE", Help::BundlePath).required(true)),
             )
-            .subcommands(self.from_hub())
+            .subcommands(self.fetches())
     }
 
     fn label(&self) -> Command {

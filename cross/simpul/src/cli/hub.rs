@@ -26,7 +26,7 @@ impl Grammar {
     }
 
     /// What `simpul bundle` asks the hub for.
-    pub(super) fn from_hub(&self) -> [Command; 2] {
+    pub(super) fn fetches(&self) -> [Command; 2] {
         const TOKEN: &str = "simpul bundle token 35.12.07.2003-01 --to token.txt";
         const AHEAD: &str = "simpul bundle ahead 35.12.07.2003-01 --to identity.cbor";
         let with = |command: Command| {

@@ -184,8 +184,7 @@ fn broken(value: &str, letters_max: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in value.split(' ') {
         let mut word = word;
-        loop {
-            let Some(last) = lines.last_mut() else { break };
+        while let Some(last) = lines.last_mut() {
             let room = letters_max.saturating_sub(last.chars().count() + usize::from(!last.is_empty()));
             if word.chars().count() <= room {
                 if !last.is_empty() {
