@@ -101,7 +101,7 @@ impl Node {
         let firmware = self.folder.path().join("pico.img");
         BoardConfig {
             firmware: firmware.exists().then_some(firmware),
-            fetched: None,
+            fetched: Some(self.folder.path().join("board.img")),
             port: BoardPort::Path(self.port()),
             desks: vec![desk(0, "ktp", LongPress::NoShow), desk(1, "kk", LongPress::Undo)],
             settings: Settings { long_press_ms: 1_500, desks: 0b11, cages: 0b1, battery_low_mv: 0, relay: true },

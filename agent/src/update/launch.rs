@@ -2,7 +2,7 @@
 //!
 //! The packaged program reads and writes this file before anything else, and may be years older than the program in a
 //! slot that writes it too. So its format is frozen: fields may be added only if a launcher that does not know them may
-//! drop them. Floors and other memories are elsewhere ([`super::notes`]).
+//! drop them. Floors and other memories are elsewhere (`notes`).
 //!
 //! One thing is on trial at a time, a program or a configuration: what then goes wrong is its doing. A start on trial is
 //! counted before it is made; a trial ends by its own proof ([`Launch::confirm`]), or goes back ([`Launch::roll_back`]).

@@ -24,6 +24,13 @@ fn place(node: &Node, seed: u8) {
     std::fs::write(node.folder.path().join("pico.img"), file).unwrap();
 }
 
+/// As if it had come from the hub.
+fn fetched(node: &Node, seed: u8) {
+    place(node, seed);
+    let path = node.folder.path();
+    std::fs::rename(path.join("pico.img"), path.join("board.img")).unwrap();
+}
+
 fn with_loader() -> FakeBoard {
     let board = FakeBoard::new(1);
     board.inside(|inside| inside.hello.image = ImageState::Confirmed);
@@ -49,6 +56,39 @@ async fn until_confirmed(run: &Run, board: &FakeBoard, seed: u8) {
         assert_eq!((inside.hello.firmware, inside.hello.image), ([0, 2, 0], ImageState::Confirmed));
         assert!(inside.loader.verified.last().unwrap().1 == image(seed), "byte by byte");
     });
+}
+
+#[tokio::test]
+async fn an_image_from_the_hub_is_sent_unless_the_configuration_names_another() {
+    let node = Node::new();
+    fetched(&node, 4);
+    let board = with_loader();
+    let _plug = board.plug(&node.port());
+    let mut run = node.start().await;
+    until_confirmed(&run, &board, 4).await;
+    let settled = |status: &BoardStatus| status.board.as_ref().is_some_and(|line| line.is_settled());
+    run.until_status("the image to be settled", settled).await;
+    drop(run);
+
+    let node = Node::new();
+    fetched(&node, 5);
+    place(&node, 6);
+    let board = with_loader();
+    let _plug = board.plug(&node.port());
+    let run = node.start().await;
+    until_confirmed(&run, &board, 6).await;
+}
+
+#[tokio::test]
+async fn a_board_that_will_never_take_an_image_says_so_in_its_status() {
+    let node = Node::new();
+    fetched(&node, 7);
+    let board = FakeBoard::new(1);
+    board.inside(|inside| inside.hello.image = ImageState::NoLoader);
+    let _plug = board.plug(&node.port());
+    let mut run = node.start().await;
+    run.until_status("the refusal", |status| status.update_refused).await;
+    assert_eq!(begins(&board), 0);
 }
 
 #[tokio::test]

@@ -170,13 +170,13 @@ impl Village {
 
     /// Why it came to its end. Steps of an outage may arrive after it: the fresh ones go first.
     pub fn why(&self, of: u8) -> String {
-        let whys = self.district.hub().events().into_iter().filter_map(|event| match event {
+        let mut whys = self.district.hub().events().into_iter().filter_map(|event| match event {
             EventBody::Update { rollout, step, detail, .. } if rollout == [of; 16] && step.is_final() => {
                 Some(detail.to_string())
             }
             _ => None,
         });
-        whys.last().unwrap_or_default()
+        whys.next_back().unwrap_or_default()
     }
 }
 
