@@ -226,7 +226,8 @@ async fn serve(
     let counters = Arc::new(Counters::default());
     let (transport, door) = transport(config, mqtt_listener, &*store, clock, ending.clone()).await?;
     let commands = Arc::new(MqttCommands(transport.outbox.clone()));
-    let running = Arc::new(Running::new(door, counters.clone(), updates.map(|it| it.alarms.clone()).unwrap_or_default()));
+    let running =
+        Arc::new(Running::new(door, counters.clone(), updates.map(|it| it.alarms.clone()).unwrap_or_default()));
     let live = broadcast::channel(CHANGES_MAX).0;
     let changes = live.subscribe();
     let clock_synchronised = config.clock.is_synchronised();
@@ -244,9 +245,8 @@ async fn serve(
     let https = config.web.https.as_ref().map(|(certificate, key)| web::https(certificate, key)).transpose()?;
     let door = if config.web.listen.ip().is_loopback() { Door::Loopback } else { Door::Network };
     let scheme = if https.is_some() { "https" } else { "http" };
-    let driver = updates.map(|updates| {
-        updates.drive(store.clone(), view.clone(), commands.clone(), clock.clone(), ending.clone())
-    });
+    let driver = updates
+        .map(|updates| updates.drive(store.clone(), view.clone(), commands.clone(), clock.clone(), ending.clone()));
     let web = Web::new(
         view,
         store.clone(),

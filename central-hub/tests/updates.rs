@@ -76,12 +76,7 @@ impl District {
         follow::write_pki(&places, &registry).unwrap();
         let updates = simpul_hub::updates::Places::of(folder.path());
         let ledger = Arc::new(Ledger::open(&updates.ledger).unwrap());
-        let serving = Serving::new(
-            ledger.clone(),
-            Contents::in_folder(updates.content.clone()),
-            clock.clone(),
-            limits,
-        );
+        let serving = Serving::new(ledger.clone(), Contents::in_folder(updates.content.clone()), clock.clone(), limits);
         let issuing = Issuing::new(open(), places.pki.clone(), 34_300_800, Vec::new(), Vec::new());
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = tcp.local_addr().unwrap().port();
@@ -276,8 +271,7 @@ async fn downloads_keep_to_their_rate_together() {
     district.configure(1, &[(&one, &bytes), (&two, &bytes)]);
     let began = district.clock.now();
     let path = path_of(&bytes);
-    let (first, second) =
-        tokio::join!(district.get(Some(&one), &path, None), district.get(Some(&two), &path, None));
+    let (first, second) = tokio::join!(district.get(Some(&one), &path, None), district.get(Some(&two), &path, None));
     assert!(first.body == bytes && second.body == bytes);
     let took = district.clock.now().since(began);
     assert!(took.as_millis() >= 1_150, "{took:?}");

@@ -20,7 +20,8 @@ impl Desk {
         let desk = Desk { folder: tempfile::tempdir().unwrap() };
         desk.configure("");
         desk.done(&["ca", "init"]);
-        std::fs::write(desk.path("villages.csv"), "code,name\n35.12.01.2001,Pategalan\n35.12.01.2002,Semambung\n").unwrap();
+        std::fs::write(desk.path("villages.csv"), "code,name\n35.12.01.2001,Pategalan\n35.12.01.2002,Semambung\n")
+            .unwrap();
         desk.done(&["nodes", "import", "--register", &desk.name("villages.csv")]);
         desk
     }
@@ -54,7 +55,9 @@ impl Desk {
         let output = self.run(arguments);
         assert!(!output.status.success(), "{arguments:?}: {}", text(&output.stdout));
         let said = text(&output.stderr).trim_end().to_owned();
-        said.strip_prefix("simpul-hub: ").map_or(said.clone(), str::to_owned).replace(self.folder.path().to_str().unwrap(), "DIR")
+        said.strip_prefix("simpul-hub: ")
+            .map_or(said.clone(), str::to_owned)
+            .replace(self.folder.path().to_str().unwrap(), "DIR")
     }
 
     fn sign(&self, version: &str, program: &str) -> Output {
@@ -96,7 +99,9 @@ fn from_a_key_to_a_rollout_and_its_end() {
     let events = desk.done(&["updates", "events", "1"]);
     let orders: Vec<&str> = events.lines().filter_map(|line| line.split("cli:").nth(1)).collect();
     assert_eq!(orders.len(), 4, "{events}");
-    for (order, expected) in orders.iter().zip(["cancel ordered", "resume ordered", "pause ordered", "started agent 0.2.0"]) {
+    for (order, expected) in
+        orders.iter().zip(["cancel ordered", "resume ordered", "pause ordered", "started agent 0.2.0"])
+    {
         assert!(order.contains(expected), "{events}");
     }
     assert!(desk.done(&["updates", "events"]).contains("added agent 0.2.0"));
@@ -115,7 +120,8 @@ fn configurations_come_from_one_file_or_from_one_for_each() {
     std::fs::write(desk.path("nodes.txt"), "# the second\n35.12.01.2002-01\n").unwrap();
     assert!(start("each", &format!("@{}", desk.name("nodes.txt"))).status.success());
     let contents = std::fs::read_dir(desk.path("data/updates/content")).unwrap();
-    let mut texts: Vec<String> = contents.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+    let mut texts: Vec<String> =
+        contents.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
     texts.sort();
     assert_eq!(texts, ["node = \"35.12.01.2001-01\"\n", "node = \"35.12.01.2002-01\"\n"]);
 }
@@ -124,22 +130,60 @@ fn configurations_come_from_one_file_or_from_one_for_each() {
 fn each_bad_input_is_refused_with_its_exact_error() {
     let desk = Desk::with_program("0.2.0");
     let cases: &[(&[&str], &str)] = &[
-        (&["updates", "start", "0.2.1", "--nodes", NODE],
-         "there is no agent 0.2.1: `simpul-hub updates add FILE.update` first; `simpul-hub updates list` shows all"),
-        (&["updates", "start", "0.2.0", "--nodes", "35.12.01.2001-02"],
-         "there is no node 35.12.01.2001-02: did you mean 35.12.01.2001-01?"),
-        (&["updates", "start", "0.2.0", "--nodes", "all"],
-         "2 nodes are left out: they have no certificate, or it was revoked.\nsimpul-hub: no node is chosen: `simpul-hub nodes list` shows all"),
+        (
+            &["updates", "start", "0.2.1", "--nodes", NODE],
+            "there is no agent 0.2.1: `simpul-hub updates add FILE.update` first; `simpul-hub updates list` shows all",
+        ),
+        (
+            &["updates", "start", "0.2.0", "--nodes", "35.12.01.2001-02"],
+            "there is no node 35.12.01.2001-02: did you mean 35.12.01.2001-01?",
+        ),
+        (
+            &["updates", "start", "0.2.0", "--nodes", "all"],
+            "2 nodes are left out: they have no certificate, or it was revoked.\nsimpul-hub: no node is chosen: `simpul-hub nodes list` shows all",
+        ),
         (&["updates", "pause", "7"], "there is no rollout 7: `simpul-hub updates list` shows all"),
         (&["updates", "show", "7"], "there is no rollout 7: `simpul-hub updates list` shows all"),
-        (&["updates", "add", &desk.name("hub.toml")],
-         "DIR/hub.toml: this is no update file: `simpul-hub updates sign` makes one"),
-        (&["updates", "key", "generate", &desk.name("stick")],
-         "DIR/stick/update.key is there already: it is not replaced; name another folder"),
-        (&["updates", "sign", "--key", &desk.name("hub.toml"), "--part", "board", "--version", "0.2.0", "--platform", "rp2350", "/bin/true"],
-         "--platform rp2350: rp2040 is allowed for board"),
-        (&["updates", "sign", "--key", &desk.name("stick/update.key"), "--part", "board", "--version", "0.2.0", "--platform", "rp2040", "/bin/true"],
-         "/bin/true is not signed: this is no update file of a board: take pico.img of `cargo xtask firmware`"),
+        (
+            &["updates", "add", &desk.name("hub.toml")],
+            "DIR/hub.toml: this is no update file: `simpul-hub updates sign` makes one",
+        ),
+        (
+            &["updates", "key", "generate", &desk.name("stick")],
+            "DIR/stick/update.key is there already: it is not replaced; name another folder",
+        ),
+        (
+            &[
+                "updates",
+                "sign",
+                "--key",
+                &desk.name("hub.toml"),
+                "--part",
+                "board",
+                "--version",
+                "0.2.0",
+                "--platform",
+                "rp2350",
+                "/bin/true",
+            ],
+            "--platform rp2350: rp2040 is allowed for board",
+        ),
+        (
+            &[
+                "updates",
+                "sign",
+                "--key",
+                &desk.name("stick/update.key"),
+                "--part",
+                "board",
+                "--version",
+                "0.2.0",
+                "--platform",
+                "rp2040",
+                "/bin/true",
+            ],
+            "/bin/true is not signed: this is no update file of a board: take pico.img of `cargo xtask firmware`",
+        ),
     ];
     for (arguments, expected) in cases {
         assert_eq!(&desk.refused(arguments), expected, "{arguments:?}");
@@ -149,7 +193,10 @@ fn each_bad_input_is_refused_with_its_exact_error() {
         (&["updates", "start", "0.2", "--nodes", NODE], "a version is three numbers, as 1.2.3"),
         (&["updates", "start", "0.2.0"], "--nodes <NODES>"),
         (&["updates", "start", "--nodes", NODE], "<VERSION>"),
-        (&["updates", "start", "0.2.0", "--nodes", NODE, "--rings", "10,1"], "at most 8 growing numbers, and `all` at the end"),
+        (
+            &["updates", "start", "0.2.0", "--nodes", NODE, "--rings", "10,1"],
+            "at most 8 growing numbers, and `all` at the end",
+        ),
         (&["updates", "start", "0.2.0", "--nodes", NODE, "--soak", "1"], "a whole number with s, m, h or d is allowed"),
         (&["updates", "start", "0.2.0", "--nodes", NODE, "--pause-on", "0"], "0 is not in 1..=100000"),
         (&["updates", "start", "0.2.0", "--nodes", NODE, "--configuration", "x.toml"], "cannot be used with"),
@@ -170,12 +217,18 @@ fn a_hub_that_does_not_know_the_key_takes_nothing() {
         desk.refused(&["updates", "add", &update]),
         "updates.keys is empty: write the public key there that `simpul-hub updates key generate` printed"
     );
-    desk.configure(&format!("[updates]\nkeys = [\"{}\"]\n", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"));
+    desk.configure(&format!(
+        "[updates]\nkeys = [\"{}\"]\n",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    ));
     let said = desk.refused(&["updates", "add", &update]);
     assert!(said.contains("which is not among updates.keys"), "{said}");
     desk.configure("[updates]\nkeys = [\"d75a\"]\n");
     let said = desk.refused(&["updates", "list"]);
-    assert!(said.contains("updates.keys = [\"d75a\"]: a list of at most 4 keys of 64 hexadecimal digits is allowed"), "{said}");
+    assert!(
+        said.contains("updates.keys = [\"d75a\"]: a list of at most 4 keys of 64 hexadecimal digits is allowed"),
+        "{said}"
+    );
 }
 
 #[test]

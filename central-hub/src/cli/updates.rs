@@ -174,8 +174,8 @@ fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
         floor: arguments.floor.unwrap_or_default(),
         downgrade: arguments.allow_downgrade,
     };
-    let bytes = file::sign(&key, &claim, &program)
-        .with_context(|| format!("{} is not signed", arguments.program.display()))?;
+    let bytes =
+        file::sign(&key, &claim, &program).with_context(|| format!("{} is not signed", arguments.program.display()))?;
     let mut out = std::io::stdout();
     if out.is_terminal() {
         bail!("the update file goes to standard output: add > FILE.update");
@@ -339,7 +339,8 @@ fn chosen(config: &Config, said: &str) -> anyhow::Result<Vec<NodeId>> {
             Some(row) => nodes.push(row.id.parse().with_context(|| format!("node {name} cannot be named"))?),
             None => {
                 let near = nearest(name, known.iter().map(|row| row.id.as_str()));
-                let hint = near.map_or("`simpul-hub nodes list` shows all".into(), |near| format!("did you mean {near}?"));
+                let hint =
+                    near.map_or("`simpul-hub nodes list` shows all".into(), |near| format!("did you mean {near}?"));
                 bail!("there is no node {name}: {hint}");
             }
         }

@@ -17,12 +17,12 @@ use rustls::server::NoServerSessionStorage;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use simpul_clock::Clock;
-use simpul_wire::{NodeId, WireError};
 use simpul_wire::enrolment::{
     ENROL_PATH, EnrolRequest, RENEW_PATH, REQUEST_BYTES_MAX, Refusal, RefusalReason, RenewRequest, TRUST_PATH,
 };
 use simpul_wire::label::Text;
 use simpul_wire::update::{CONTENT_PATH, OFFERS_PATH};
+use simpul_wire::{NodeId, WireError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -238,13 +238,11 @@ async fn answer(
     });
     match answered.await {
         Ok(Ok(Given::Bytes(bytes))) => respond(StatusCode::OK, bytes),
-        Ok(Ok(Given::Content(node, bytes))) => {
-            match updates.download(node, bytes, range.as_deref(), deadline).await {
-                Ok(response) => response,
-                Err(NotServed::Refused(refusal)) => refuse(&refusal),
-                Err(NotServed::Nothing) => respond(StatusCode::NOT_FOUND, Vec::new()),
-            }
-        }
+        Ok(Ok(Given::Content(node, bytes))) => match updates.download(node, bytes, range.as_deref(), deadline).await {
+            Ok(response) => response,
+            Err(NotServed::Refused(refusal)) => refuse(&refusal),
+            Err(NotServed::Nothing) => respond(StatusCode::NOT_FOUND, Vec::new()),
+        },
         Ok(Err(Some(not))) => refuse(&not.refusal),
         Ok(Err(None)) => respond(StatusCode::NOT_FOUND, Vec::new()),
         Err(error) => {

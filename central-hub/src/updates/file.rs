@@ -182,8 +182,8 @@ fn installed(manifest: &Manifest, content: &[u8]) -> Result<Vec<u8>, UpdateError
     // Bounded by what the manifest says, which is bounded itself.
     let mut program = vec![0; manifest.installed_bytes as usize];
     let unpacked = zstd_safe::decompress(program.as_mut_slice(), content);
-    let length = unpacked
-        .map_err(|_| UpdateError::refused("the update file's program cannot be unpacked: sign it again"))?;
+    let length =
+        unpacked.map_err(|_| UpdateError::refused("the update file's program cannot be unpacked: sign it again"))?;
     program.truncate(length);
     Ok(program)
 }
@@ -274,10 +274,7 @@ mod tests {
             (&with(13, 9), "the update file is damaged: copy it again"),
             (&with(20, 0), "its signature is wrong: the file is damaged or was changed"),
             (&with(16, 0), "the update file's manifest cannot be read: copy it again"),
-            (
-                &with(bytes.len() - 1, 0),
-                "the update file's content is not what was signed: copy it again",
-            ),
+            (&with(bytes.len() - 1, 0), "the update file's content is not what was signed: copy it again"),
         ];
         for (bytes, expected) in cases {
             assert_eq!(&refused(bytes, &keys), expected);
@@ -285,7 +282,9 @@ mod tests {
         let id = hex::encode(key.public().id());
         assert_eq!(
             refused(&bytes, &[SigningKey::of_seed(1).public()]),
-            format!("it is signed with the key {id}, which is not among updates.keys: add the public key that `updates key generate` printed, if that key is yours")
+            format!(
+                "it is signed with the key {id}, which is not among updates.keys: add the public key that `updates key generate` printed, if that key is yours"
+            )
         );
     }
 

@@ -90,10 +90,7 @@ impl Ledger {
     }
 
     /// One transaction: what `work` did is kept if it returns `Ok`, and only then.
-    pub(super) fn change<T>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Change>,
-    ) -> Result<T, UpdateError> {
+    pub(super) fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Change>) -> Result<T, UpdateError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let result = (|| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -121,7 +121,8 @@ enum Wanted {
 fn wanted(range: Option<&str>, bytes: u64) -> Wanted {
     let parsed = || {
         let (from, to) = range?.strip_prefix("bytes=")?.split_once('-')?;
-        let digits = |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
         let from: u64 = digits(from).then(|| from.parse().ok())??;
         let end = if to.is_empty() {
             bytes
@@ -317,7 +318,16 @@ mod tests {
     fn only_a_whole_hash_names_a_content() {
         let hash = "ab".repeat(32);
         assert_eq!(named(&format!("{CONTENT_PATH}{hash}")), Some([0xab; 32]));
-        for name in ["", "ab", "../updates.db", "%2e%2e/updates.db", &hash.to_uppercase(), &format!("{hash}/"), &format!("/{hash}"), &format!("{hash}00")] {
+        for name in [
+            "",
+            "ab",
+            "../updates.db",
+            "%2e%2e/updates.db",
+            &hash.to_uppercase(),
+            &format!("{hash}/"),
+            &format!("/{hash}"),
+            &format!("{hash}00"),
+        ] {
             assert_eq!(named(&format!("{CONTENT_PATH}{name}")), None, "{name}");
         }
     }

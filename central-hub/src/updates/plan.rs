@@ -124,7 +124,9 @@ impl State {
 
     /// By its name.
     pub fn parse(name: &str) -> Option<State> {
-        [State::Running, State::Paused, State::Finished, State::Cancelled].into_iter().find(|state| state.name() == name)
+        [State::Running, State::Paused, State::Finished, State::Cancelled]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 
     /// Whether anything may still come of it.

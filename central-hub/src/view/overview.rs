@@ -9,7 +9,9 @@ use super::board;
 use super::day::age_s;
 use super::judges::Judges;
 use super::liveness::{Heard, liveness};
-use super::model::{CameraView, HubView, Liveness, NodeView, Overview, PausedRolloutView, RestoredView, ServiceView, StreamView};
+use super::model::{
+    CameraView, HubView, Liveness, NodeView, Overview, PausedRolloutView, RestoredView, ServiceView, StreamView,
+};
 use super::notable::Notable;
 use super::registry::Registry;
 use super::rows;

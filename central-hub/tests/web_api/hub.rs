@@ -68,8 +68,15 @@ impl Hub {
         let (stop, stopped) = watch::channel(false);
         let tokens = Tokens::open(tokens_file.clone(), clock.clone()).unwrap();
         let commands = Arc::new(FakeCommands::default());
-        let web =
-            Web::new(view, store.clone(), commands.clone(), tokens, false, (options.fibre_control, options.updates), stopped.clone());
+        let web = Web::new(
+            view,
+            store.clone(),
+            commands.clone(),
+            tokens,
+            false,
+            (options.fibre_control, options.updates),
+            stopped.clone(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let changes = broadcast::channel(64).0;

@@ -26,9 +26,9 @@ pub fn soak_ms(text: &str) -> Result<i64, String> {
 /// Who runs this command, for the record: the operating system's user, and who became it with sudo.
 pub fn who() -> String {
     let user = rustix::process::getuid().as_raw();
-    let sudo = std::env::var("SUDO_USER").ok().filter(|name| {
-        !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_ascii_graphic())
-    });
+    let sudo = std::env::var("SUDO_USER")
+        .ok()
+        .filter(|name| !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_ascii_graphic()));
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = name_of(&users, user).map_or_else(|| user.to_string(), str::to_owned);
     match sudo {

@@ -6,9 +6,9 @@ use simpul_wire::update::{ConfigurationOffer, Offers, Part, ProgramOffer};
 
 use super::super::UpdateError;
 use super::super::plan::{Aside, Progress, State};
+use super::Ledger;
 use super::programs::program;
 use super::rollouts::{part, step};
-use super::Ledger;
 
 /// Something that a node may download now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -342,9 +342,8 @@ fn insert(
 }
 
 fn numbers(connection: &Connection, open: bool) -> rusqlite::Result<Vec<i64>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT number FROM rollout WHERE NOT ? OR state IN ('running', 'paused') ORDER BY number",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT number FROM rollout WHERE NOT ? OR state IN ('running', 'paused') ORDER BY number")?;
     statement.query_map([open], |row| row.get(0))?.collect()
 }
 
@@ -356,8 +355,8 @@ fn load(connection: &Connection, number: i64) -> rusqlite::Result<Option<Rollout
     let head = statement.query_row([number], |row| head(number, row)).optional()?;
     let Some(mut row) = head else { return Ok(None) };
     let mut statement = connection.prepare_cached("SELECT platform, ring, since_ms FROM lane WHERE rollout = ?")?;
-    let lanes = statement
-        .query_map([number], |row| Ok((row.get(0)?, Lane { ring: row.get(1)?, since_ms: row.get(2)? })))?;
+    let lanes =
+        statement.query_map([number], |row| Ok((row.get(0)?, Lane { ring: row.get(1)?, since_ms: row.get(2)? })))?;
     row.rollout.lanes = lanes.collect::<rusqlite::Result<_>>()?;
     let mut statement = connection.prepare_cached(
         "SELECT node, platform, ring, reported, since_ms, detail, aside, tries FROM progress WHERE rollout = ?",

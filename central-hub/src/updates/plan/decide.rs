@@ -3,7 +3,9 @@
 use simpul_wire::NodeId;
 use simpul_wire::update::Step;
 
-use super::{Action, Aside, Event, Fleet, LAST_RING_MS, Lane, PATIENCE_MS, Progress, Rollout, SILENT_MS, Seen, Size, State};
+use super::{
+    Action, Aside, Event, Fleet, LAST_RING_MS, Lane, PATIENCE_MS, Progress, Rollout, SILENT_MS, Seen, Size, State,
+};
 
 /// How far a step is: what a node reports may come twice and in any order, and the furthest of it holds.
 fn rank(step: Step) -> u8 {
@@ -94,9 +96,8 @@ impl Rollout {
         let [forgiven_first, forgiven_later] = self.forgiven;
         let reason = if first > forgiven_first {
             let failed = self.nodes.iter().find(|(_, it)| it.has_failed() && it.ring.unwrap_or(0) == 0);
-            let (node, standing, detail) = failed
-                .map(|(node, it)| (node.to_string(), it.standing(), it.detail.as_str()))
-                .unwrap_or_default();
+            let (node, standing, detail) =
+                failed.map(|(node, it)| (node.to_string(), it.standing(), it.detail.as_str())).unwrap_or_default();
             let colon = if detail.is_empty() { "" } else { ": " };
             format!("{node} of the first ring: {standing}{colon}{detail}")
         } else if later >= forgiven_later.saturating_add(self.pause_on.max(1)) {
@@ -142,7 +143,9 @@ impl Rollout {
                 }
             }
             let untouched = progress.ring.is_none() && progress.reported.is_none();
-            if untouched && progress.aside != Aside::Already && !self.version.is_empty()
+            if untouched
+                && progress.aside != Aside::Already
+                && !self.version.is_empty()
                 && seen.version.as_ref() == Some(&self.version)
             {
                 (progress.aside, progress.since_ms) = (Aside::Already, now_ms);

@@ -96,7 +96,10 @@ impl District {
             }
             village.heard_ms = now_ms;
             let offered = self.rollout.nodes[node].is_offered(self.rollout.state);
-            if offered && !self.done.contains(node) && village.trial_until_ms.is_none() && village.version == "0.1.0"
+            if offered
+                && !self.done.contains(node)
+                && village.trial_until_ms.is_none()
+                && village.version == "0.1.0"
                 && !village.outbox.iter().any(|step| step.is_final())
             {
                 if random.random_bool(0.3) {
@@ -164,13 +167,17 @@ fn a_good_version_ends_everywhere() {
     for seed in 0..4 {
         println!("seed {seed}");
         let mut district = District::new(seed);
-        district.run(40 * 24, |_| false, |district, now_ms| {
-            // A cut mains in the first ring may look like a dead program: a person looks, and goes on.
-            if district.rollout.state == State::Paused {
-                assert!(district.rollout.reason.contains("silent"), "{}", district.rollout.reason);
-                district.rollout.on(now_ms, Event::Resume);
-            }
-        });
+        district.run(
+            40 * 24,
+            |_| false,
+            |district, now_ms| {
+                // A cut mains in the first ring may look like a dead program: a person looks, and goes on.
+                if district.rollout.state == State::Paused {
+                    assert!(district.rollout.reason.contains("silent"), "{}", district.rollout.reason);
+                    district.rollout.on(now_ms, Event::Resume);
+                }
+            },
+        );
         assert_eq!(district.rollout.state, State::Finished, "seed {seed}: {:?}", district.rollout.lanes);
         let has = district.villages.values().filter(|village| village.version == "0.2.0").count();
         assert_eq!(has, NODES, "seed {seed}: {}", district.rollout.reason);

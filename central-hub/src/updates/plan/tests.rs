@@ -26,13 +26,7 @@ fn district(count: usize, rings: &str) -> (Rollout, Fleet) {
 }
 
 fn seen(platform: &str, version: &str) -> Seen {
-    Seen {
-        online: true,
-        healthy: true,
-        heard_ms: 0,
-        platform: Some(platform.into()),
-        version: Some(version.into()),
-    }
+    Seen { online: true, healthy: true, heard_ms: 0, platform: Some(platform.into()), version: Some(version.into()) }
 }
 
 fn node(number: usize) -> NodeId {
@@ -40,11 +34,17 @@ fn node(number: usize) -> NodeId {
 }
 
 fn told(actions: &[Action]) -> Vec<NodeId> {
-    actions.iter().filter_map(|action| if let Action::Tell(node) = action { Some(node.clone()) } else { None }).collect()
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Tell(node) = action { Some(node.clone()) } else { None })
+        .collect()
 }
 
 fn alarms(actions: &[Action]) -> Vec<&str> {
-    actions.iter().filter_map(|action| if let Action::Alarm(why) = action { Some(why.as_str()) } else { None }).collect()
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Alarm(why) = action { Some(why.as_str()) } else { None })
+        .collect()
 }
 
 fn confirm(rollout: &mut Rollout, now_ms: i64, nodes: &[NodeId]) {
