@@ -13,7 +13,7 @@ use simpul_hub::identity::ledger::Ledger as Registry;
 use simpul_hub::identity::listener::{Tls, serve};
 use simpul_hub::identity::{Places, follow, villages::Villages};
 use simpul_hub::updates::content::Contents;
-use simpul_hub::updates::ledger::{Ledger, NewRollout};
+use simpul_hub::updates::ledger::{Content, Ledger, NewRollout};
 use simpul_hub::updates::listener::{Limits, Serving};
 use simpul_hub::updates::plan::{Event, Fleet, Seen};
 use simpul_wire::NodeId;
@@ -104,8 +104,8 @@ impl District {
     /// Begin a rollout of these texts, and give every node its turn.
     fn configure(&self, id: u8, texts: &[(&Node, &[u8])]) -> i64 {
         let nodes = texts.iter().map(|(node, text)| {
-            let hash = self.contents.keep(text).unwrap();
-            (node.id.clone(), Some((hash, u32::try_from(text.len()).unwrap())))
+            let sha256 = self.contents.keep(text).unwrap();
+            (node.id.clone(), Some(Content { sha256, bytes: u32::try_from(text.len()).unwrap() }))
         });
         let new = NewRollout {
             id: [id; 16],

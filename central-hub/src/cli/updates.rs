@@ -20,7 +20,7 @@ use crate::updates::configuration::Source;
 use crate::updates::content::Contents;
 use crate::updates::file::{self, Claim};
 use crate::updates::key::SigningKey;
-use crate::updates::ledger::{Ledger, NewRollout, Order};
+use crate::updates::ledger::{Content, Ledger, NewRollout, Order};
 use crate::updates::plan::Rings;
 use crate::updates::platform::{AGENT_PLATFORMS, BOARD_PLATFORM};
 use crate::updates::{Places, read_bounded};
@@ -292,7 +292,7 @@ impl Place {
         source: &Source,
         nodes: &mut Vec<NodeId>,
         all: bool,
-    ) -> anyhow::Result<Vec<(NodeId, Option<([u8; 32], u32)>)>> {
+    ) -> anyhow::Result<Vec<(NodeId, Option<Content>)>> {
         if all {
             nodes.retain(|node| source.text_for(node).is_some());
         }
@@ -305,7 +305,8 @@ impl Place {
             if bytes > simpul_wire::update::CONFIGURATION_BYTES_MAX {
                 bail!("{}: has too many bytes with the id of {node} put in", path.display());
             }
-            contents.push((node.clone(), Some((self.contents.keep(text.as_bytes())?, bytes))));
+            let sha256 = self.contents.keep(text.as_bytes())?;
+            contents.push((node.clone(), Some(Content { sha256, bytes })));
         }
         Ok(contents)
     }

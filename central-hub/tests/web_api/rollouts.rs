@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use simpul_hub::updates::ledger::{Ledger, NewRollout};
+use simpul_hub::updates::ledger::{Content, Ledger, NewRollout};
 use simpul_hub::updates::plan::{Event, Fleet, Seen};
 use simpul_wire::update::{Part, Step};
 
@@ -21,7 +21,7 @@ fn ledger(folder: &std::path::Path) -> Arc<Ledger> {
         rings: "2,all".parse().unwrap(),
         soak_ms: 0,
         pause_on: 3,
-        nodes: ["a-1", "b-1", "c-1"].map(|id| (node(id), Some(([7; 32], 10)))).to_vec(),
+        nodes: ["a-1", "b-1", "c-1"].map(|id| (node(id), Some(Content { sha256: [7; 32], bytes: 10 }))).to_vec(),
     };
     ledger.start(&new, "cli:agus", NOW_MS).unwrap();
     let seen = Seen { online: true, healthy: true, platform: Some("aarch64-linux".into()), ..Seen::default() };

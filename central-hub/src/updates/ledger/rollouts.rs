@@ -8,7 +8,7 @@ use simpul_wire::update::{Part, Step};
 
 use super::super::UpdateError;
 use super::super::plan::{Action, Aside, Event, Lane, Progress, Rings, Rollout, State};
-use super::{Change, EventRow, Ledger, note};
+use super::{Change, Content, EventRow, Ledger, note};
 
 /// Rollouts kept at most.
 const ROLLOUTS_MAX: u32 = 10_000;
@@ -47,8 +47,8 @@ pub struct NewRollout {
     pub soak_ms: i64,
     /// So many failures behind the first ring pause it.
     pub pause_on: u32,
-    /// Its nodes; of a configuration with hash and bytes of each one's own.
-    pub nodes: Vec<(NodeId, Option<([u8; 32], u32)>)>,
+    /// Its nodes; of a configuration with each one's own.
+    pub nodes: Vec<(NodeId, Option<Content>)>,
 }
 
 /// A rollout with what people ask of it.
@@ -307,7 +307,7 @@ fn insert(
     connection: &Connection,
     (number, part): (i64, Part),
     node: &NodeId,
-    content: Option<([u8; 32], u32)>,
+    content: Option<Content>,
     now_ms: i64,
 ) -> Result<(), Change> {
     let open: Option<i64> = connection
@@ -333,7 +333,7 @@ fn insert(
         )?),
         Part::Agent | Part::Board => None,
     };
-    let (hash, bytes) = content.unzip();
+    let (hash, bytes) = content.map(|content| (content.sha256, content.bytes)).unzip();
     connection.execute(
         "INSERT INTO progress (rollout, node, since_ms, revision, content, content_bytes) VALUES (?, ?, ?, ?, ?, ?)",
         params![number, node.as_str(), now_ms, revision, hash, bytes],

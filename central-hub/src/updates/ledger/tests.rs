@@ -45,7 +45,7 @@ fn configuration(id: u8, nodes: &[&str]) -> NewRollout {
         part: Part::Configuration,
         version: String::new(),
         rings: "all".parse().unwrap(),
-        nodes: nodes.iter().map(|id| (node(id), Some(([id.as_bytes()[0]; 32], 10)))).collect(),
+        nodes: nodes.iter().map(|id| (node(id), Some(Content { sha256: [id.as_bytes()[0]; 32], bytes: 10 }))).collect(),
         ..program(&[])
     }
 }

@@ -135,6 +135,8 @@ impl Rollout {
                 let platform = match (&self.platforms, &seen.platform) {
                     (Some(ours), Some(platform)) => ours.contains(platform).then(|| platform.clone()),
                     (Some(_), None) => None,
+                    // An agent of before platforms does not say it; one that is away may.
+                    (None, None) if !seen.online => None,
                     (None, platform) => Some(platform.clone().unwrap_or_default()),
                 };
                 if let Some(platform) = platform {

@@ -12,6 +12,7 @@ mod rooted;
 mod sbom;
 mod sign;
 mod trial;
+mod update;
 mod zig;
 
 use std::fs;
@@ -25,6 +26,7 @@ use inspect::Findings;
 use package::Package;
 use products::{ALL, NAMES, Product};
 use sign::Signer;
+use update::UpdateSigner;
 use zig::Zig;
 
 pub use foreign::{build_agent_of_this_machine, build_all as build_agents, run_command as foreign_command};
@@ -41,6 +43,7 @@ Without options: everything, in about 15 minutes on two cores. Files end up in t
   PROGRAM_VERSION_ARCHITECTURE            the program itself, stripped
   PROGRAM_VERSION_ARCHITECTURE.deb        the same as a Debian package
   PROGRAM_VERSION_ARCHITECTURE.cdx.json   what is in it (CycloneDX)
+  PROGRAM_VERSION_ARCHITECTURE.update     an agent as nodes take it from their hub; with --update-key alone
   SHA256SUMS, *.minisig, simpul.pub       sums, a signature of each file, the key to verify them with
 
 A release:
@@ -56,12 +59,16 @@ pub struct Arguments {
     /// The minisign secret key to sign with; outside of the repository. Default: a key that proves nothing.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// The key that signs agents for remote updates (docs/updates.md); outside of the repository. Default: there are no
+    /// update files.
+    #[arg(long, value_name = "FILE")]
+    update_key: Option<PathBuf>,
     /// Build every chosen program once more in another folder, and fail if a byte differs. Doubles the time.
     #[arg(long)]
     check_reproducible: bool,
     /// Run what `cargo xtask test` runs of this: agents built, one of them twice, and run under qemu-user against a hub;
     /// packages installed, upgraded, removed and purged in a fresh Debian.
-    #[arg(long, conflicts_with_all = ["targets", "key", "check_reproducible"])]
+    #[arg(long, conflicts_with_all = ["targets", "key", "update_key", "check_reproducible"])]
     test: bool,
 }
 
@@ -102,6 +109,7 @@ fn release(arguments: &Arguments) -> anyhow::Result<()> {
     };
     // Before anything takes minutes: whether the key is one.
     let signer = Signer::open(arguments.key.as_deref())?;
+    let updates = arguments.update_key.as_deref().map(UpdateSigner::open).transpose()?;
     let with_page = chosen.iter().any(|product| product.has_page());
     let mut stages =
         Stages::new(3 + usize::from(with_page) + chosen.len() * (1 + usize::from(arguments.check_reproducible)));
@@ -126,6 +134,11 @@ fn release(arguments: &Arguments) -> anyhow::Result<()> {
         shipped.push(ship(product, &program, &folder, epoch_s, &mut files)?);
     }
     stages.next("sums and signatures");
+    if let Some(updates) = &updates {
+        for Shipped { product, .. } in &shipped {
+            files.extend(updates.sign(product, &folder)?);
+        }
+    }
     files.sort();
     signer.sign_all(&folder, &files, epoch_s)?;
     tell(&shipped, &folder)?;

@@ -72,7 +72,7 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn refuse_in_repository(file: &Path) -> anyhow::Result<()> {
+pub(super) fn refuse_in_repository(file: &Path) -> anyhow::Result<()> {
     let path = fs::canonicalize(file)
         .with_context(|| format!("--key {}: not there; make a key with: minisign -G -s {0}", file.display()))?;
     if path.starts_with(root()) && !path.starts_with(target()) {
