@@ -83,7 +83,7 @@ fn the_printed_defaults_hold_with_every_table_switched_on() {
         "{LEAST}[[cameras]]\nid = \"gate\"\n\
          snapshot_url = \"http://192.168.1.64/ISAPI/Streaming/channels/101/picture\"\n\
          [local_api]\ntoken_file = \"local-api.token\"\n\
-         [board]\n[[board.desk]]\nbutton = 1\nservice = \"ktp\"\n"
+         [phone]\n[led]\n[board]\n[[board.desk]]\nbutton = 1\nservice = \"ktp\"\n"
     );
     let least = Config::parse(&least, folder.path()).unwrap();
     assert_eq!(format!("{printed:?}"), format!("{least:?}"));

@@ -152,4 +152,6 @@ try {
 } finally {
   if (faults.length) console.log(`faults: ${faults.join('; ')}`);
   await browser.close();
+  // An open standard input would keep this alive.
+  process.stdin.destroy();
 }

@@ -167,7 +167,9 @@ impl Door {
 
     fn may_try(&mut self, now: Moment, address: IpAddr) -> Result<(), Refused> {
         self.tries.retain(|_, tries| now.since(tries.since) < TRIES_WITHIN);
-        match self.tries.get(&self.place(address)) {
+        // Who shares a count is not held up by what others try: the right code opens.
+        let own = self.place(address).and_then(|address| self.tries.get(&Some(address)));
+        match own {
             Some(tries) if tries.wrong >= TRIES_MAX => Err(Refused::TooMany(wait_s(now, tries), false)),
             _ => Ok(()),
         }
@@ -176,8 +178,9 @@ impl Door {
     fn note_wrong(&mut self, now: Moment, address: IpAddr) -> Refused {
         let place = self.place(address);
         let tries = self.tries.entry(place).or_insert(Tries { wrong: 0, since: now });
-        tries.wrong += 1;
-        if tries.wrong >= TRIES_MAX { Refused::TooMany(wait_s(now, tries), true) } else { Refused::Wrong }
+        tries.wrong = tries.wrong.saturating_add(1);
+        let last = tries.wrong == TRIES_MAX;
+        if tries.wrong >= TRIES_MAX { Refused::TooMany(wait_s(now, tries), last) } else { Refused::Wrong }
     }
 
     /// Where an address's tries are counted.
