@@ -258,6 +258,7 @@ impl Office {
                     return Ok(value);
                 }
                 ensure!(self.machine.is_running(), "QEMU ended while waiting for {what}");
+                ensure!(!self.machine.has_given_up(), "the machine gave up starting while waiting for {what}");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         });
