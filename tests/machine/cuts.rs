@@ -21,7 +21,7 @@ const LIFE_MS: std::ops::Range<u64> = 1_000..10_000;
 /// The control's lives are short: the kernel writes back by itself after some seconds.
 const CONTROL_LIFE_MS: std::ops::Range<u64> = 1_000..3_000;
 /// Records need some seconds from the local API's first answer on, when the machine is busy starting.
-const FIRST_RECORD_MAX: Duration = Duration::from_secs(120);
+const FIRST_RECORD_MAX: Duration = Duration::from_secs(300);
 /// How long a drain may stand still before what is missing counts as missing.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// The control need not wait for what can never come.
