@@ -5,6 +5,7 @@
 mod build;
 mod foreign;
 mod inspect;
+mod order;
 mod package;
 mod products;
 mod reproduce;
@@ -27,6 +28,7 @@ use sign::Signer;
 use zig::Zig;
 
 pub use foreign::{build_agent_of_this_machine, build_all as build_agents, run_command as foreign_command};
+pub use order::as_linker;
 pub use rooted::packages;
 
 use crate::run::{Stages, cargo, root, run, target};
@@ -61,6 +63,10 @@ pub struct Arguments {
     /// packages installed, upgraded, removed and purged in a fresh Debian.
     #[arg(long, conflicts_with_all = ["targets", "key", "check_reproducible"])]
     test: bool,
+    /// Record anew which functions an agent at work calls, and put the list into cross/targets/simpul-agent/order.txt.
+    /// For root; 10 minutes. Worth it after large changes of the agent, when its memory has grown.
+    #[arg(long, conflicts_with_all = ["targets", "key", "check_reproducible", "test"])]
+    record_order: bool,
 }
 
 /// A product that is ready.
@@ -72,7 +78,23 @@ struct Shipped {
 
 /// `cargo xtask dist`.
 pub fn command_alone(arguments: &Arguments) -> anyhow::Result<()> {
-    if arguments.test { test() } else { release(arguments) }
+    match (arguments.test, arguments.record_order) {
+        (true, _) => test(),
+        (_, true) => record_order(),
+        _ => release(arguments),
+    }
+}
+
+/// The order of the agent's functions, from an agent of this machine.
+fn record_order() -> anyhow::Result<()> {
+    let mut stages = Stages::new(3);
+    stages.next("system packages");
+    system::ensure(system::DIST)?;
+    system::ensure(system::TEST)?;
+    stages.next("the agent as it ships");
+    build_agent_of_this_machine()?;
+    stages.next("its functions, under load");
+    order::record(foreign::agent_of_this_machine()?)
 }
 
 /// The tests of all this, without the others.
