@@ -126,18 +126,17 @@ fn in_order<'n>(list: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n str
 /// A function's name as a number (FNV-1a), without what differs from build to build: rustc's mark of a crate (`Cs`, base
 /// 62, `_` in its mangled names) and LLVM's number behind a dot.
 fn key(name: &str) -> u64 {
-    let name = name.split('.').next().unwrap_or_default();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut rest = name;
-    while let Some(byte) = rest.bytes().next() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        rest = rest.get(1..).unwrap_or_default();
-        if byte == b'C'
-            && let Some(mark) = rest.strip_prefix('s')
-        {
-            let after = mark.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric());
-            rest = after.strip_prefix('_').unwrap_or(rest);
-        }
+    let mut rest = name.split('.').next().unwrap_or_default().as_bytes();
+    while let [byte, after @ ..] = rest {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        rest = match after {
+            [b's', mark @ ..] if *byte == b'C' => {
+                let end = mark.iter().position(|letter| !letter.is_ascii_alphanumeric());
+                end.filter(|end| mark[*end] == b'_').map_or(after, |end| &mark[end + 1..])
+            }
+            _ => after,
+        };
     }
     hash
 }
