@@ -89,6 +89,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(linked) = dist::as_linker() {
+        return linked;
+    }
     let outcome = match Arguments::parse().command {
         Command::Demo { seconds } => room::demo(seconds),
         Command::Test => test::test(),

@@ -120,6 +120,14 @@ pub fn bench(name: Option<Bench>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The footprint bench's load on this agent, for so long; its figures say nothing of the one that ships.
+pub fn footprint_of(agent: &std::path::Path, seconds: u32) -> anyhow::Result<()> {
+    page::build()?;
+    run(&mut cargo(&["build", "--release", "-p", "simpul-hub", "--bins"]))?;
+    let bench = ["bench", "-p", "simpul-tests", "--bench", Bench::Footprint.target()];
+    run(cargo(&bench).env("SIMPUL_FOOTPRINT_AGENT", agent).env("SIMPUL_FOOTPRINT_SECONDS", seconds.to_string()))
+}
+
 /// The report is the user's, also when the bench that appends to it runs as root.
 fn own_the_report(bench: Bench) -> anyhow::Result<()> {
     let reports = target().join("reports");

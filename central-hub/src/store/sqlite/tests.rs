@@ -295,3 +295,80 @@ async fn damage_that_is_met_while_running_is_set_aside_at_the_next_start() {
     assert!(store.usage().await.unwrap().quarantined.is_some());
     assert!(!fixture.config.directory.join("damaged").exists());
 }
+
+/// A store that was made and used by the last program of version 1: readings 1 to 15 in two overlapping batches that are
+/// rolled up, 16 to 20 that are not, 30 to 34 lost, five service records, two events. Sets were stored with every commit,
+/// and a batch that was wholly new said nothing of its numbers.
+const VERSION_1: &str = include_str!("version_1.sql");
+
+fn make(fixture: &Fixture, sql: &str) -> rusqlite::Connection {
+    std::fs::create_dir_all(&fixture.config.directory).unwrap();
+    let file = rusqlite::Connection::open(fixture.config.directory.join(super::quarantine::DATABASE)).unwrap();
+    file.execute_batch(sql).unwrap();
+    file
+}
+
+fn version(fixture: &Fixture) -> i64 {
+    let file = rusqlite::Connection::open(fixture.config.directory.join(super::quarantine::DATABASE)).unwrap();
+    file.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+}
+
+fn values(first: u64, last: u64) -> crate::store::Upload {
+    let values = (first..=last).map(|seq| Value::Number(seq as f64)).collect();
+    readings("n-1", range(first, last), vec![one(clocked(NOW_MS), values)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_version_1_goes_on_with_all_that_it_has() {
+    let fixture = Fixture::new();
+    drop(make(&fixture, VERSION_1));
+    assert_eq!(version(&fixture), 1);
+    let mut have = 20;
+    // The second time without an end before it: the numbers are where version 2 keeps them.
+    for last in [24, 28] {
+        let store = fixture.open();
+        let usage = store.usage().await.unwrap();
+        assert_eq!(usage.quarantined, None);
+        assert_eq!(store.generation().to_string(), "41f8de1b36f22e3967c408e30165c5ef");
+        let of_readings = |streams: Vec<crate::store::StreamRow>| {
+            streams.into_iter().find(|row| row.stream == simpul_wire::Stream::Reading).unwrap()
+        };
+        let row = of_readings(store.streams(None).await.unwrap());
+        assert_eq!(row.have, set(&[(1, have)]));
+        assert_eq!(row.lost.iter().map(|loss| loss.range).collect::<Vec<_>>(), [range(30, 34)]);
+        assert_eq!(count_and_sum(&store).await, (have, (have * (have + 1) / 2) as f64));
+        // All of it once more and beyond: only what is beyond is new.
+        assert_eq!(new_of(commit_one(&store, values(3, last)).await), set(&[(have + 1, last)]));
+        assert!(new_of(commit_one(&store, service("n-1", 1, range(1, 5))).await).is_empty());
+        have = last;
+        assert_eq!(count_and_sum(&store).await, (have, (have * (have + 1) / 2) as f64));
+        maintain(&store, NOW_MS).await;
+        assert_eq!(count_and_sum(&store).await, (have, (have * (have + 1) / 2) as f64));
+        let page = Page { node: Some(node("n-1")), limit: 100, ..Page::default() };
+        assert_eq!(store.service_records(page.clone()).await.unwrap().len(), 5);
+        assert_eq!(store.events(page).await.unwrap().len(), 2);
+    }
+    assert_eq!(version(&fixture), super::schema::VERSION);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let fixture = Fixture::new();
+    let file = make(&fixture, VERSION_1);
+    let newer = super::schema::VERSION + 1;
+    file.pragma_update(None, "user_version", newer).unwrap();
+    drop(file);
+    let Err(error) = SqliteStore::open(fixture.config.clone(), fixture.clock.clone()) else {
+        panic!("a program of version {} opened a store of version {newer}", super::schema::VERSION);
+    };
+    let text = error.to_string();
+    let known = super::schema::VERSION;
+    for part in [format!("of version {newer}"), format!("knows {known}"), "start a newer simpul-hub".to_owned()] {
+        assert!(text.contains(&part), "{text}");
+    }
+    assert_eq!(version(&fixture), newer);
+    let rows = make(&fixture, "").query_row("SELECT count(*) FROM batch", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(rows, 3);
+    let aside = std::fs::read_dir(&fixture.config.directory).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(aside.into_iter().all(|name| !name.to_string_lossy().contains("quarantine")));
+}

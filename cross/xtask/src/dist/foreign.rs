@@ -40,9 +40,13 @@ pub fn build_all() -> anyhow::Result<()> {
 
 /// Only the one that this machine runs: what the footprint bench measures.
 pub fn build_agent_of_this_machine() -> anyhow::Result<()> {
-    let product = Product::named("agent-amd64").context("there is no agent-amd64")?;
-    build(product, &Zig::ensure()?, &Place::here())?;
+    build(agent_of_this_machine()?, &Zig::ensure()?, &Place::here())?;
     Ok(())
+}
+
+/// The product that this machine runs.
+pub fn agent_of_this_machine() -> anyhow::Result<&'static Product> {
+    Product::named("agent-amd64").context("there is no agent-amd64")
 }
 
 /// The tests' program with those for other machines.

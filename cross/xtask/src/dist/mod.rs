@@ -5,6 +5,7 @@
 mod build;
 mod foreign;
 mod inspect;
+mod order;
 mod package;
 mod products;
 mod reproduce;
@@ -30,6 +31,7 @@ use update::UpdateSigner;
 use zig::Zig;
 
 pub use foreign::{build_agent_of_this_machine, build_all as build_agents, run_command as foreign_command};
+pub use order::as_linker;
 pub use rooted::packages;
 pub use trial::{as_it_ships as shipping_package, of_this_machine as trial_package};
 
@@ -70,6 +72,10 @@ pub struct Arguments {
     /// packages installed, upgraded, removed and purged in a fresh Debian.
     #[arg(long, conflicts_with_all = ["targets", "key", "update_key", "check_reproducible"])]
     test: bool,
+    /// Record anew which functions an agent at work calls, and put the list into cross/targets/simpul-agent/order.txt.
+    /// For root; 10 minutes. Worth it after large changes of the agent, when its memory has grown.
+    #[arg(long, conflicts_with_all = ["targets", "key", "check_reproducible", "test"])]
+    record_order: bool,
 }
 
 /// A product that is ready.
@@ -81,7 +87,23 @@ struct Shipped {
 
 /// `cargo xtask dist`.
 pub fn command_alone(arguments: &Arguments) -> anyhow::Result<()> {
-    if arguments.test { test() } else { release(arguments) }
+    match (arguments.test, arguments.record_order) {
+        (true, _) => test(),
+        (_, true) => record_order(),
+        _ => release(arguments),
+    }
+}
+
+/// The order of the agent's functions, from an agent of this machine.
+fn record_order() -> anyhow::Result<()> {
+    let mut stages = Stages::new(3);
+    stages.next("system packages");
+    system::ensure(system::DIST)?;
+    system::ensure(system::TEST)?;
+    stages.next("the agent as it ships");
+    build_agent_of_this_machine()?;
+    stages.next("its functions, under load");
+    order::record(foreign::agent_of_this_machine()?)
 }
 
 /// The tests of all this, without the others.
