@@ -18,7 +18,9 @@ async fn each_wrong_token_is_refused_with_its_own_message_on_both_sides() {
     assert!(refused(&second).await.contains("belongs to another node: it is for 35.12.01.2001-01"), "by itself");
     first.give_token(&token[..60]).unwrap();
     assert!(refused(&first).await.contains("cut short"));
-    first.give_token(&token.replacen(&token[100..101], if &token[100..101] == "0" { "1" } else { "0" }, 1)).unwrap();
+    let mut slipped = token.clone();
+    slipped.replace_range(100..101, if &token[100..101] == "0" { "1" } else { "0" });
+    first.give_token(&slipped).unwrap();
     assert!(refused(&first).await.contains("mistyped"));
     first.give_token(&token).unwrap();
     assert!(first.command(&["enrol"]).await.unwrap().contains("is enrolled"));

@@ -135,7 +135,8 @@ impl Steps {
         {
             self.found = Some(id);
             self.verdict = Some(report.worst());
-            self.needs_no_camera = report.findings.iter().any(|finding| finding.code == Code::CameraAbsent as u16);
+            self.needs_no_camera =
+                report.findings.iter().any(|finding| finding.id.as_str() == Code::CameraAbsent.text());
             self.ordered = None;
             self.not_before = now + AGAIN_AFTER;
             actions.push(Action::Found(report));
