@@ -8,11 +8,11 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use simpul_wire::enrolment::{Laptop, Name, TechnicianToken};
-use simpul_words::{Hub as Said, Language, Words};
+use simpul_words::{Hub, Language, Words};
 use zeroize::Zeroizing;
 
 use crate::exit::Exit;
-use crate::hub::Hub;
+use crate::hub;
 use crate::hub::problem::Problem;
 
 /// A token has some 230 characters, and at most 4096.
@@ -39,9 +39,9 @@ pub fn run(request: &Request, language: Language) -> Result<(), Exit> {
         }
     };
     let laptop = Laptop { technician: token.technician.clone(), name };
-    let hub = Hub::login(&token, laptop)?;
+    let hub = hub::Hub::login(&token, laptop)?;
     let until = language.moment(i64::try_from(hub.ends_s()).unwrap_or(i64::MAX));
-    println!("{}", Said::LoggedIn { laptop: &hub.laptop(), until: &until }.text(language));
+    println!("{}", Hub::LoggedIn { laptop: &hub.laptop(), until: &until }.text(language));
     Ok(())
 }
 
@@ -54,7 +54,7 @@ fn token_text(path: Option<&Path>, language: Language) -> Result<Zeroizing<Strin
         }
         None => {
             if io::stdin().is_terminal() {
-                eprintln!("{}", Said::AskToken.text(language));
+                eprintln!("{}", Hub::AskToken.text(language));
             }
             let read = io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
             read.map_err(|error| Problem::File { path: "stdin".into(), error })?;

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use simpul_clock::Clock;
 use simpul_wire::NodeId;
-use simpul_words::{Help, Hub as Said, Language, Words};
+use simpul_words::{Help, Hub, Language, Words};
 use zeroize::Zeroizing;
 
 use super::Grammar;
 use crate::exit::Exit;
-use crate::hub::Hub;
+use crate::hub;
 use crate::hub::problem::Problem;
 use crate::{bundle, doctor, login, watch};
 
@@ -82,7 +82,7 @@ pub(super) fn fetch(matches: &ArgMatches, language: Language) -> Result<(), Exit
     // The file first: what is asked for and cannot be written would have withdrawn an older one for nothing.
     let failed = |error| Problem::File { path: to.display().to_string(), error };
     let mut file = bundle::private_file(to).map_err(failed)?;
-    let fetched = Hub::open().and_then(|hub| match what {
+    let fetched = hub::Hub::open().and_then(|hub| match what {
         "token" => hub.token(&node).map(|issued| (Zeroizing::new((issued.text + "\n").into_bytes()), issued.expires_s)),
         _ => hub.bundle(&node),
     });
@@ -96,7 +96,7 @@ pub(super) fn fetch(matches: &ArgMatches, language: Language) -> Result<(), Exit
     };
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     let until = language.moment(i64::try_from(until_s).unwrap_or(i64::MAX));
-    let said = Said::Fetched { node: &node, path: &to.display(), until: &until };
+    let said = Hub::Fetched { node: &node, path: &to.display(), until: &until };
     println!("{}", said.text(language));
     Ok(())
 }

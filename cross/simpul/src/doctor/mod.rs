@@ -12,10 +12,10 @@ use simpul_wire::doctor::{Report, Verdict};
 use simpul_wire::enrolment::RefusalReason;
 use simpul_wire::technician::NodeFacts;
 use simpul_words::findings::{document, text};
-use simpul_words::{Hub as Meant, Language, Watch, Words};
+use simpul_words::{Hub, Language, Watch, Words};
 
 use crate::exit::Exit;
-use crate::hub::Hub;
+use crate::hub;
 use crate::hub::problem::Problem;
 
 /// From the order to the report at the hub: 30 s of examination, and a slow uplink.
@@ -45,14 +45,14 @@ pub fn run(request: &Request, language: Language, clock: &Clock) -> Result<(), E
         Exit::Code(CANNOT)
     };
     let node: NodeId = node.parse().map_err(|_| cannot(Problem::NoNode { node: node.clone() }))?;
-    let hub = Hub::open().map_err(cannot)?;
+    let hub = hub::Hub::open().map_err(cannot)?;
     let report = match examine(&hub, &node, clock) {
         Ok(report) => report,
         Err(problem) => {
             if is_unknown(&problem)
                 && let Some(near) = hub.nearest(&node)
             {
-                let meant = Meant::MeantNode { node: &near }.text(language);
+                let meant = Hub::MeantNode { node: &near }.text(language);
                 eprintln!("{}\n{meant}", problem.say(language));
                 return Err(Exit::Code(CANNOT));
             }
@@ -80,7 +80,7 @@ pub fn run(request: &Request, language: Language, clock: &Clock) -> Result<(), E
 ///
 /// # Errors
 /// The hub could not be asked or refuses, or nothing came in time.
-pub fn examine(hub: &Hub, node: &NodeId, clock: &Clock) -> Result<Report, Problem> {
+pub fn examine(hub: &hub::Hub, node: &NodeId, clock: &Clock) -> Result<Report, Problem> {
     let ordered = hub.examine(node)?;
     let until = clock.now() + REPORT_TIME_MAX;
     let mut seen = None;
