@@ -119,7 +119,8 @@ impl FromStr for Laptop {
 #[cbor(map)]
 pub struct TechnicianToken {
     /// Whom it was made for.
-    #[n(0)]
+    // Not 0: that is the node of a node's token, and either text is one that the other could be.
+    #[n(5)]
     pub technician: Name,
     /// What the hub knows the hash of.
     #[n(1)]
