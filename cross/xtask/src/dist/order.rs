@@ -100,7 +100,12 @@ fn link(words: Vec<OsString>, list: &Path, named: &Path) -> anyhow::Result<()> {
     let ordered = in_order(&listed, names.iter().map(|(name, _)| name.as_str()));
     let order = named.with_extension("order");
     fs::write(&order, ordered.join("\n")).with_context(|| format!("cannot write {}", order.display()))?;
-    run(Command::new(LINKER).args(words).args([FOLD, "-O2"]).arg("--symbol-ordering-file").arg(order).arg("--no-warn-symbol-ordering"))
+    run(Command::new(LINKER)
+        .args(words)
+        .args([FOLD, "-O2"])
+        .arg("--symbol-ordering-file")
+        .arg(order)
+        .arg("--no-warn-symbol-ordering"))
 }
 
 /// The functions of a program: name and where in the file.
