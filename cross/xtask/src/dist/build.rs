@@ -13,7 +13,7 @@ use crate::run::{cargo, command, found, root, run, target};
 
 /// zstd of a program with a budget, which had 386 kB of it: what any frame needs to be read, once and not in a second
 /// copy for other processors or for speed (the `thin` of its Rust crate, but with its errors' texts), and of its ways to
-/// search that of level 1, the only one that writes (cross/wire/src/compress.rs). The frames stay the same.
+/// search that of level 1, the only one that writes (cross/wire/src/compress.rs).
 const ZSTD_SMALL: &str = " -DHUF_FORCE_DECOMPRESS_X1=1 -DZSTD_FORCE_DECOMPRESS_SEQUENCES_SHORT=1 -DZSTD_NO_INLINE=1 \
     -DDYNAMIC_BMI2=0 -DZSTD_EXCLUDE_DFAST_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_GREEDY_BLOCK_COMPRESSOR \
     -DZSTD_EXCLUDE_LAZY_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_LAZY2_BLOCK_COMPRESSOR \
