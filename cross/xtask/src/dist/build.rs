@@ -11,6 +11,15 @@ use super::zig::{self, Zig};
 use crate::report::git;
 use crate::run::{cargo, command, found, root, run, target};
 
+/// zstd of a program with a budget, which had 386 kB of it: what any frame needs to be read, once and not in a second
+/// copy for other processors or for speed (the `thin` of its Rust crate, but with its errors' texts), and of its ways to
+/// search that of level 1, the only one that writes (cross/wire/src/compress.rs).
+const ZSTD_SMALL: &str = " -DHUF_FORCE_DECOMPRESS_X1=1 -DZSTD_FORCE_DECOMPRESS_SEQUENCES_SHORT=1 -DZSTD_NO_INLINE=1 \
+    -DDYNAMIC_BMI2=0 -DZSTD_EXCLUDE_DFAST_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_GREEDY_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_LAZY_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_LAZY2_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_BTLAZY2_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_BTOPT_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_BTULTRA_BLOCK_COMPRESSOR";
+
 /// Sources and the folder to build them into.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -43,7 +52,8 @@ fn build_command(product: &Product, zig: &Zig, place: &Place) -> anyhow::Result<
     // Source files may be told in assertions, of C too; all C is in other crates. C's sanitizers are zig's default.
     // Nothing unwinds through C: without tables for that, 16 kB less.
     let unwinding = "-fno-unwind-tables -fno-asynchronous-unwind-tables";
-    let c_flags = format!("-ffile-prefix-map={}=/crates -fno-sanitize=all {unwinding}", crates.display());
+    let small = if product.bytes_max.is_some() { ZSTD_SMALL } else { "" };
+    let c_flags = format!("-ffile-prefix-map={}=/crates -fno-sanitize=all {unwinding}{small}", crates.display());
     let mut rust_flags: Vec<String> = [(crates.as_path(), "/crates"), (place.sources.as_path(), "/simpul")]
         .iter()
         .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()))

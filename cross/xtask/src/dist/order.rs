@@ -31,6 +31,10 @@ const NAMED: &str = "SIMPUL_LINK_NAMED";
 /// Rust's own linker; rustc puts its folder on the path.
 const LINKER: &str = "rust-lld";
 
+/// For the link that ships: functions of the same machine code are one. Code alone is folded, never data, so what is
+/// told apart by the address of a table stays apart. The first link keeps each, for each has a name in the list.
+const FOLD: &str = "--icf=all";
+
 /// Where the kernel's tracing is, for root.
 const TRACING: &str = "/sys/kernel/tracing";
 
@@ -96,7 +100,12 @@ fn link(words: Vec<OsString>, list: &Path, named: &Path) -> anyhow::Result<()> {
     let ordered = in_order(&listed, names.iter().map(|(name, _)| name.as_str()));
     let order = named.with_extension("order");
     fs::write(&order, ordered.join("\n")).with_context(|| format!("cannot write {}", order.display()))?;
-    run(Command::new(LINKER).args(words).arg("--symbol-ordering-file").arg(order).arg("--no-warn-symbol-ordering"))
+    run(Command::new(LINKER)
+        .args(words)
+        .args([FOLD, "-O2"])
+        .arg("--symbol-ordering-file")
+        .arg(order)
+        .arg("--no-warn-symbol-ordering"))
 }
 
 /// The functions of a program: name and where in the file.
