@@ -1,6 +1,6 @@
 //! Remote updates: what may be installed, on which nodes, ring by ring, and how far it is.
 //!
-//! [`file`] is the update file (signed manifest and content), [`key`] the keys, [`platform`] what a program runs on;
+//! [`mod@file`] is the update file (signed manifest and content), [`key`] the keys, [`platform`] what a program runs on;
 //! [`configuration`] checks what nodes are to be configured with; [`plan`] decides who gets what when (pure);
 //! [`ledger`] is the database; [`content`] keeps the bytes; [`listener`] hands them out, paced by [`pace`]; [`drive`]
 //! is the task of the running hub that brings all of this together.

@@ -22,6 +22,8 @@ macro_rules! catalogue {
         #[allow(missing_docs, reason = "a field is the place of the same name in the text")]
         pub enum $area<'a> {
             $(
+                // A text's brackets are its own: no links, no tags.
+                #[allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
                 #[doc = concat!("id: ", $indonesian, "\n\nen: ", $english)]
                 $name $({ $( $place: &'a dyn std::fmt::Display ),+ })?,
             )*
