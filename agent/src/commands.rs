@@ -7,9 +7,11 @@
 mod known;
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use simpul_clock::{Clock, Moment};
 use simpul_wire::command::{Action, Command};
 use simpul_wire::event::{EventBody, EventRecord};
@@ -115,25 +117,23 @@ impl<B: Buffer> CommandDesk<B> {
             Action::ConfirmView { camera } => (camera, CameraAction::ConfirmView),
             Action::PowerCycle { off_ms } => {
                 let board = self.sources.board.clone();
-                running.spawn(async move { order_board(board, id, off_ms, left).await });
+                running.spawn(order_board(board, id, off_ms, left).boxed());
                 return;
             }
             Action::LookForUpdates {} => {
                 let updates = self.sources.updates.clone();
-                running.spawn(async move { Ended { id, kept: false, result: look_for_updates(updates, left).await } });
+                running.spawn(ended(id, async move { look_for_updates(updates, left).await }));
                 return;
             }
             Action::Examine {} => {
                 let (examiner, buffer, stamper) =
                     (self.sources.examiner.clone(), self.buffer.clone(), self.stamper.clone());
-                running.spawn(async move {
-                    Ended { id, kept: false, result: examine(examiner, &buffer, &stamper, id, left).await }
-                });
+                running.spawn(ended(id, async move { examine(examiner, &buffer, &stamper, id, left).await }));
                 return;
             }
         };
         let source = self.sources.cameras.get(&camera).cloned();
-        running.spawn(async move { Ended { id, kept: false, result: order(source, camera, action, left).await } });
+        running.spawn(ended(id, async move { order(source, camera, action, left).await }));
     }
 
     async fn answer(&self, id: [u8; 16], result: Result<String, String>) -> bool {
@@ -158,6 +158,14 @@ impl<B: Buffer> CommandDesk<B> {
 }
 
 /// Hand a command to its camera and wait for what came of it.
+/// A command whose result is still to be kept. In a box, so that all commands are one task to the runtime.
+fn ended(
+    id: [u8; 16],
+    work: impl Future<Output = Result<String, String>> + Send + 'static,
+) -> BoxFuture<'static, Ended> {
+    work.map(move |result| Ended { id, kept: false, result }).boxed()
+}
+
 async fn order(
     source: Option<mpsc::Sender<CameraCommand>>,
     camera: Label,

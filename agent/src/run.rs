@@ -11,6 +11,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt, TryFutureExt};
 use sd_notify::NotifyState;
 use simpul_clock::Clock;
 use simpul_wire::event::{EventBody, EventRecord};
@@ -191,7 +192,7 @@ impl Agent {
             seen.push((config.id.clone(), looked_at));
             let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
             let (stop, health) = (stop.clone(), self.health.clone());
-            tasks.spawn(async move {
+            begin(&mut tasks, async move {
                 if let Err(error) = camera::run(config, spool, stamper, clock, commands, shown, stop).await {
                     health.ails("a camera");
                     tracing::error!(%error, "the camera is not polled: mend its configuration and restart the agent");
@@ -202,30 +203,30 @@ impl Agent {
             let machine = Machine::this(&self.config.spool.directory, &self.config.state_directory);
             let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
             let stop = stop.clone();
-            tasks.spawn(async move { host::run(&config, machine, spool, stamper, clock, stop).await });
+            begin(&mut tasks, async move { host::run(&config, machine, spool, stamper, clock, stop).await });
         }
         if let Some(config) = self.config.local_api.clone() {
             let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
             let stop = stop.clone();
-            tasks.spawn(keep("the local API", self.health.clone(), stop.clone(), move || {
-                let (config, spool, stamper) = (config.clone(), spool.clone(), stamper.clone());
-                let (clock, stop) = (clock.clone(), stop.clone());
-                async move {
-                    let listener = TcpListener::bind(config.listen).await?;
-                    tracing::info!(address = %config.listen, "the local API listens");
-                    local_api::serve(listener, &config, spool, stamper, clock, stop).await?;
-                    anyhow::Ok(())
-                }
-            }));
+            begin(
+                &mut tasks,
+                keep("the local API", self.health.clone(), stop.clone(), move || {
+                    let (config, spool, stamper) = (config.clone(), spool.clone(), stamper.clone());
+                    let (clock, stop) = (clock.clone(), stop.clone());
+                    async move {
+                        let listener = TcpListener::bind(config.listen).await?;
+                        tracing::info!(address = %config.listen, "the local API listens");
+                        local_api::serve(listener, &config, spool, stamper, clock, stop).await?;
+                        anyhow::Ok(())
+                    }
+                }),
+            );
         }
         let state_directory = self.config.state_directory.clone();
-        tasks.spawn(clock::anchor(
-            state_directory,
-            self.spool.clone(),
-            self.stamper.clone(),
-            self.time.clone(),
-            stop.clone(),
-        ));
+        begin(
+            &mut tasks,
+            clock::anchor(state_directory, self.spool.clone(), self.stamper.clone(), self.time.clone(), stop.clone()),
+        );
         let (to_board, board) = self.board(&mut tasks, stop).unzip();
         let ways = Sources { cameras, board: to_board, ..Sources::default() };
         (tasks, ways, Seen { board, cameras: seen })
@@ -251,7 +252,7 @@ impl Agent {
             status,
         };
         let (stop, health) = (stop.clone(), self.health.clone());
-        tasks.spawn(async move {
+        begin(tasks, async move {
             if let Err(error) = board::run(parts, stop).await {
                 health.ails("the board");
                 tracing::error!(%error, "the board is not read: mend that and restart the agent");
@@ -287,7 +288,10 @@ impl Agent {
         let expecting = self.phone(&mut tasks, &ways, &shown, &examiner, stop);
         if let Some(config) = self.config.led.clone() {
             let (shown, stop) = (shown.clone(), stop.clone());
-            tasks.spawn(async move { led::run(config, Path::new("/sys/class/leds"), shown, expecting, stop).await });
+            begin(
+                &mut tasks,
+                async move { led::run(config, Path::new("/sys/class/leds"), shown, expecting, stop).await },
+            );
         }
         let (to_updates, orders) = update::orders();
         let updates = self.start.updates.is_some().then_some(to_updates);
@@ -299,17 +303,17 @@ impl Agent {
             self.clock.clone(),
             ways,
         );
-        tasks.spawn(desk.run(commands, stop.clone()));
+        begin(&mut tasks, desk.run(commands, stop.clone()));
 
         let (spool, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
         let (node, config) = (self.config.node.clone(), self.config.uplink.clone());
         let enrolment = self.enrolment();
         let (keeper_clock, seen, keeper_stop) = (clock.clone(), condition.clone(), stop.clone());
-        tasks.spawn(keeper::run(enrolment.clone(), keeper_clock, seen, seed(), keeper_stop));
+        begin(&mut tasks, keeper::run(enrolment.clone(), keeper_clock, seen, seed(), keeper_stop));
         if let Some(updates) = self.start.updates.clone() {
             let parts = self.updates(updates, &enrolment, condition.clone(), board, orders, restart);
             let stop = stop.clone();
-            tasks.spawn(async move {
+            begin(&mut tasks, async move {
                 if let Err(error) = update::run(parts, stop).await {
                     tracing::error!(%error, "there are no updates from afar: make their folder writable");
                 }
@@ -318,41 +322,50 @@ impl Agent {
         let driver_stop = stop.clone();
         let hardware = self.config.spool.hardware_serial.clone().or_else(hardware_serial);
         let hardware = hardware.map(|serial| Label::clipped(&serial));
-        tasks.spawn(keep("the uplink", self.health.clone(), stop.clone(), move || {
-            let (config, to_desk, status) = (config.clone(), to_desk.clone(), status.clone());
-            let (spool, stamper, clock, node) = (spool.clone(), stamper.clone(), clock.clone(), node.clone());
-            let (enrolment, stop, hardware) = (enrolment.clone(), driver_stop.clone(), hardware.clone());
-            async move {
-                connect(&enrolment, stop, |access| {
-                    Driver::new(Parts {
-                        buffer: spool.clone(),
-                        clock: clock.clone(),
-                        stamper: stamper.clone(),
-                        node: node.clone(),
-                        hardware: hardware.clone(),
-                        config: UplinkConfig { hubs: access.hubs, ..config.clone() },
-                        tls: access.tls,
-                        commands: to_desk.clone(),
-                        status: status.clone(),
-                        seed: seed(),
+        begin(
+            &mut tasks,
+            keep("the uplink", self.health.clone(), stop.clone(), move || {
+                let (config, to_desk, status) = (config.clone(), to_desk.clone(), status.clone());
+                let (spool, stamper, clock, node) = (spool.clone(), stamper.clone(), clock.clone(), node.clone());
+                let (enrolment, stop, hardware) = (enrolment.clone(), driver_stop.clone(), hardware.clone());
+                async move {
+                    connect(&enrolment, stop, |access| {
+                        Driver::new(Parts {
+                            buffer: spool.clone(),
+                            clock: clock.clone(),
+                            stamper: stamper.clone(),
+                            node: node.clone(),
+                            hardware: hardware.clone(),
+                            config: UplinkConfig { hubs: access.hubs, ..config.clone() },
+                            tls: access.tls,
+                            commands: to_desk.clone(),
+                            status: status.clone(),
+                            seed: seed(),
+                        })
                     })
-                })
-                .await
-            }
-        }));
+                    .await
+                }
+            }),
+        );
 
         let (config, spool, clock) = (self.config.clone(), self.spool.clone(), self.clock.clone());
         let carry_stop = stop.clone();
-        tasks.spawn(keep("the carry socket", self.health.clone(), stop.clone(), move || {
-            carry::live::serve(config.clone(), spool.clone(), clock.clone(), carry_stop.clone())
-        }));
+        begin(
+            &mut tasks,
+            keep("the carry socket", self.health.clone(), stop.clone(), move || {
+                carry::live::serve(config.clone(), spool.clone(), clock.clone(), carry_stop.clone())
+            }),
+        );
 
         let path = status::socket_path(&self.config.state_directory);
         let status_stop = stop.clone();
-        tasks.spawn(keep("the status socket", self.health.clone(), stop.clone(), move || {
-            let (path, shown, stop) = (path.clone(), shown.clone(), status_stop.clone());
-            async move { status::serve(&path, shown, stop).await }
-        }));
+        begin(
+            &mut tasks,
+            keep("the status socket", self.health.clone(), stop.clone(), move || {
+                let (path, shown, stop) = (path.clone(), shown.clone(), status_stop.clone());
+                async move { status::serve(&path, shown, stop).await }
+            }),
+        );
         (tasks, condition)
     }
 
@@ -399,22 +412,25 @@ impl Agent {
         let (sink, stamper, clock) = (self.spool.clone(), self.stamper.clone(), self.clock.clone());
         let (cameras, ways) = (self.config.cameras.clone(), ways.cameras.clone());
         let (shown, examiner, phone_stop) = (shown.clone(), examiner.clone(), stop.clone());
-        tasks.spawn(keep("the phone page", self.health.clone(), stop.clone(), move || {
-            let enrolment = enrolment.clone();
-            let parts = phone::Parts {
-                config: config.clone(),
-                sink: sink.clone(),
-                stamper: stamper.clone(),
-                clock: clock.clone(),
-                shown: shown.clone(),
-                examiner: examiner.clone(),
-                cameras: cameras.clone(),
-                ways: ways.clone(),
-                token: Box::new(move || enrolment.newest_token()),
-                expecting: expecting.clone(),
-            };
-            phone::run(parts, phone_stop.clone())
-        }));
+        begin(
+            tasks,
+            keep("the phone page", self.health.clone(), stop.clone(), move || {
+                let enrolment = enrolment.clone();
+                let parts = phone::Parts {
+                    config: config.clone(),
+                    sink: sink.clone(),
+                    stamper: stamper.clone(),
+                    clock: clock.clone(),
+                    shown: shown.clone(),
+                    examiner: examiner.clone(),
+                    cameras: cameras.clone(),
+                    ways: ways.clone(),
+                    token: Box::new(move || enrolment.newest_token()),
+                    expecting: expecting.clone(),
+                };
+                phone::run(parts, phone_stop.clone())
+            }),
+        );
         expected
     }
 
@@ -500,13 +516,31 @@ async fn say(spool: &Spool, stamper: &Stamper, body: EventBody) -> bool {
     }
 }
 
+/// Start a part. In a box, as the runtime's code for a task would else be in the program once for each of them.
+fn begin(tasks: &mut JoinSet<()>, part: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(part.boxed());
+}
+
 /// Run a part until it ends in order or `stop` becomes true; when it fails, report it and try again.
-async fn keep<F, T, E>(what: &'static str, health: Health, mut stop: watch::Receiver<bool>, mut start: F)
-where
-    F: FnMut() -> T,
-    T: Future<Output = Result<(), E>>,
+async fn keep<T, E>(
+    what: &'static str,
+    health: Health,
+    stop: watch::Receiver<bool>,
+    mut start: impl FnMut() -> T + Send,
+) where
+    T: Future<Output = Result<(), E>> + Send + 'static,
     E: Display,
 {
+    let mut start = move || start().map_err(|error| error.to_string()).boxed();
+    keep_on(what, health, stop, &mut start).await;
+}
+
+async fn keep_on(
+    what: &'static str,
+    health: Health,
+    mut stop: watch::Receiver<bool>,
+    start: &mut (dyn FnMut() -> BoxFuture<'static, Result<(), String>> + Send),
+) {
     loop {
         // While it runs it works: a start that fails does so at once.
         health.works(what);

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -38,6 +38,48 @@ pub struct Picture {
     height: usize,
     pixels: Vec<u8>,
     kind: Kind,
+}
+
+/// A picture's rows for the encoder. The encoder's own `encode` holds nine formats' code, three of which cameras send.
+struct Rows<'a> {
+    picture: &'a Picture,
+    width: u16,
+    height: u16,
+}
+
+impl ImageBuffer for Rows<'_> {
+    fn get_jpeg_color_type(&self) -> JpegColorType {
+        match self.picture.kind {
+            Kind::Grey => JpegColorType::Luma,
+            Kind::Ycbcr | Kind::Rgb => JpegColorType::Ycbcr,
+        }
+    }
+
+    fn width(&self) -> u16 {
+        self.width
+    }
+
+    fn height(&self) -> u16 {
+        self.height
+    }
+
+    fn fill_buffers(&self, row: u16, [first, second, third, _]: &mut [Vec<u8>; 4]) {
+        let Picture { width, pixels, kind, .. } = self.picture;
+        let (line, components) = (usize::from(row) * width, if *kind == Kind::Grey { 1 } else { 3 });
+        let line = &pixels[line * components..(line + width) * components];
+        match kind {
+            Kind::Grey => first.extend_from_slice(line),
+            Kind::Ycbcr | Kind::Rgb => {
+                for pixel in line.as_chunks::<3>().0 {
+                    let &[y, cb, cr] = pixel;
+                    let (y, cb, cr) = if *kind == Kind::Rgb { rgb_to_ycbcr(y, cb, cr) } else { (y, cb, cr) };
+                    first.push(y);
+                    second.push(cb);
+                    third.push(cr);
+                }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,12 +202,8 @@ impl Picture {
         let mut jpeg = Vec::with_capacity(self.width * self.height / 8);
         let mut encoder = Encoder::new(&mut jpeg, QUALITY);
         encoder.set_sampling_factor(SamplingFactor::F_2_2);
-        let colour = match self.kind {
-            Kind::Grey => ColorType::Luma,
-            Kind::Ycbcr => ColorType::Ycbcr,
-            Kind::Rgb => ColorType::Rgb,
-        };
-        encoder.encode(&self.pixels, side(self.width)?, side(self.height)?, colour).map_err(unencodable)?;
+        let rows = Rows { picture: self, width: side(self.width)?, height: side(self.height)? };
+        encoder.encode_image(rows).map_err(unencodable)?;
         Ok(jpeg)
     }
 
@@ -216,6 +254,8 @@ fn masked_columns(masks: &[Mask], row: usize, width: usize, height: usize) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use jpeg_encoder::ColorType;
+
     use super::*;
 
     /// A colour picture of `width` x `height` with a gradient that `shift` moves.
@@ -230,6 +270,21 @@ mod tests {
         let mut jpeg = Vec::new();
         Encoder::new(&mut jpeg, 90).encode(&pixels, width, height, ColorType::Rgb).unwrap();
         jpeg
+    }
+
+    #[test]
+    fn each_kind_of_picture_is_encoded_as_the_encoder_itself_would() {
+        let (width, height) = (37, 21);
+        for (kind, colour, components) in
+            [(Kind::Grey, ColorType::Luma, 1), (Kind::Ycbcr, ColorType::Ycbcr, 3), (Kind::Rgb, ColorType::Rgb, 3)]
+        {
+            let pixels: Vec<u8> = (0..width * height * components).map(|at| (at * at / 7 % 256) as u8).collect();
+            let mut wanted = Vec::new();
+            let mut encoder = Encoder::new(&mut wanted, QUALITY);
+            encoder.set_sampling_factor(SamplingFactor::F_2_2);
+            encoder.encode(&pixels, width as u16, height as u16, colour).unwrap();
+            assert!(Picture { width, height, pixels, kind }.encode().unwrap() == wanted, "{kind:?}");
+        }
     }
 
     #[test]
