@@ -19,9 +19,8 @@ pub struct Product {
     pub bytes_max: Option<u64>,
 }
 
-/// The agent's pages are most of its memory, and it goes over village links. 6 MiB; the goal is 6 MB, which it missed by a
-/// hundredth when updates, the phone page and carry came in (docs/adr/0011-the-agents-memory.md).
-const AGENT_BYTES_MAX: Option<u64> = Some(6 << 20);
+/// The agent's pages are most of its memory, and it goes over village links: 6 MB.
+const AGENT_BYTES_MAX: Option<u64> = Some(6_000_000);
 
 /// Debian 11, Ubuntu 20.04 and Raspberry Pi OS (Legacy) have this one; all later ones run it too.
 const GLIBC: (u32, u32) = (2, 31);
