@@ -9,6 +9,7 @@ pub mod carry;
 pub mod cli;
 pub mod config;
 pub mod data;
+mod database;
 pub mod identity;
 pub mod intake;
 pub mod mqtt;

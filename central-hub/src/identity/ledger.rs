@@ -9,15 +9,12 @@ mod laptops;
 mod nodes;
 mod schema;
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::IdentityError;
+use crate::database::{self, Database, DatabaseError};
 
 pub use acceptances::{AcceptanceRow, NewAcceptance};
 pub use ca::{CaRow, CaState, Stranded};
@@ -27,18 +24,12 @@ pub use laptops::{DeedRow, Ended, LaptopRow};
 pub(super) use nodes::known;
 pub use nodes::{Added, NodeRow};
 
-/// The other writer's transaction takes milliseconds; ten seconds is a disk in trouble.
-const BUSY_MAX: Duration = Duration::from_secs(10);
-
 /// Refusals kept for people; the log has the rest.
 const REFUSALS_MAX: u32 = 1_000;
 
 /// The database.
 #[derive(Debug)]
-pub struct Ledger {
-    path: PathBuf,
-    connection: Mutex<Connection>,
-}
+pub struct Ledger(Database);
 
 /// A refusal, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,17 +49,7 @@ pub struct RefusalRow {
 impl Ledger {
     /// Open the database, and make it if it is missing.
     pub fn open(path: &Path) -> Result<Ledger, IdentityError> {
-        let file = |source| IdentityError::File { path: path.into(), source };
-        if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(file)?;
-        }
-        // SQLite gives its journal the rights of the database.
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(file)?;
-        let database = |source| IdentityError::Database { path: path.into(), source };
-        let mut connection = Connection::open(path).map_err(database)?;
-        connection.busy_timeout(BUSY_MAX).map_err(database)?;
-        schema::prepare(&mut connection).map_err(database)?;
-        Ok(Ledger { path: path.into(), connection: Mutex::new(connection) })
+        Ok(Ledger(Database::open(path, &schema::STEPS)?))
     }
 
     /// Whether there is one.
@@ -81,23 +62,12 @@ impl Ledger {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Change>,
     ) -> Result<T, IdentityError> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = (|| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        })();
-        result.map_err(|error| match error {
-            Change::Database(source) => IdentityError::Database { path: self.path.clone(), source },
-            Change::Identity(error) => error,
-        })
+        self.0.change(work)
     }
 
-    /// A read.
+    /// A read, of one state of the database.
     pub(super) fn look<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, IdentityError> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&connection).map_err(|source| IdentityError::Database { path: self.path.clone(), source })
+        self.0.look(work)
     }
 
     /// A number that changes whenever another process (or connection) changed the database.
@@ -154,20 +124,20 @@ fn refusal_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RefusalRow> {
 }
 
 /// How a change failed.
-pub(super) enum Change {
-    Database(rusqlite::Error),
-    Identity(IdentityError),
-}
-
-impl From<rusqlite::Error> for Change {
-    fn from(error: rusqlite::Error) -> Change {
-        Change::Database(error)
-    }
-}
+pub(super) type Change = database::Change<IdentityError>;
 
 impl From<IdentityError> for Change {
     fn from(error: IdentityError) -> Change {
-        Change::Identity(error)
+        Change::Refused(error)
+    }
+}
+
+impl From<DatabaseError> for IdentityError {
+    fn from(error: DatabaseError) -> IdentityError {
+        match error {
+            DatabaseError::File { path, source } => IdentityError::File { path, source },
+            DatabaseError::Sqlite { path, source } => IdentityError::Database { path, source },
+        }
     }
 }
 

@@ -10,32 +10,23 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::UpdateError;
+use crate::database::{self, Database, DatabaseError};
 
 pub use offers::Content;
 pub use programs::ProgramRow;
 pub use rollouts::{NewRollout, Order, Planned, RolloutRow};
-
-/// The other writer's transaction takes milliseconds; ten seconds is a disk in trouble.
-const BUSY_MAX: Duration = Duration::from_secs(10);
 
 /// Events shown at once.
 const EVENTS_MAX: u32 = 1_000;
 
 /// The database.
 #[derive(Debug)]
-pub struct Ledger {
-    path: PathBuf,
-    connection: Mutex<Connection>,
-}
+pub struct Ledger(Database);
 
 /// Something that was done, by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,20 +44,20 @@ pub struct EventRow {
 }
 
 /// How a change failed.
-pub(super) enum Change {
-    Database(rusqlite::Error),
-    Refused(UpdateError),
-}
-
-impl From<rusqlite::Error> for Change {
-    fn from(error: rusqlite::Error) -> Change {
-        Change::Database(error)
-    }
-}
+pub(super) type Change = database::Change<UpdateError>;
 
 impl From<UpdateError> for Change {
     fn from(error: UpdateError) -> Change {
         Change::Refused(error)
+    }
+}
+
+impl From<DatabaseError> for UpdateError {
+    fn from(error: DatabaseError) -> UpdateError {
+        match error {
+            DatabaseError::File { path, source } => UpdateError::File { path, source },
+            DatabaseError::Sqlite { path, source } => UpdateError::Database { path, source },
+        }
     }
 }
 
@@ -76,39 +67,17 @@ impl Ledger {
     /// # Errors
     /// It cannot be opened, or is a newer program's.
     pub fn open(path: &Path) -> Result<Ledger, UpdateError> {
-        let file = |source| UpdateError::File { path: path.into(), source };
-        if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(file)?;
-        }
-        // SQLite gives its journal the rights of the database.
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(file)?;
-        let database = |source| UpdateError::Database { path: path.into(), source };
-        let mut connection = Connection::open(path).map_err(database)?;
-        connection.busy_timeout(BUSY_MAX).map_err(database)?;
-        schema::prepare(&mut connection).map_err(database)?;
-        Ok(Ledger { path: path.into(), connection: Mutex::new(connection) })
+        Ok(Ledger(Database::open(path, &schema::STEPS)?))
     }
 
     /// One transaction: what `work` did is kept if it returns `Ok`, and only then.
     pub(super) fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Change>) -> Result<T, UpdateError> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = (|| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        })();
-        result.map_err(|error| match error {
-            Change::Database(source) => UpdateError::Database { path: self.path.clone(), source },
-            Change::Refused(error) => error,
-        })
+        self.0.change(work)
     }
 
     /// A read, of one state of the database.
     pub(super) fn look<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, UpdateError> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = connection.transaction().and_then(|transaction| work(&transaction));
-        read.map_err(|source| UpdateError::Database { path: self.path.clone(), source })
+        self.0.look(work)
     }
 
     /// What was done, newest first, of all rollouts or of one.

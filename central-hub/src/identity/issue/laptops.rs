@@ -199,7 +199,7 @@ impl Issuing {
         self.transaction(&who, |transaction| {
             match ledger::known(transaction, node) {
                 Ok(()) => {}
-                Err(Change::Identity(IdentityError::Refused(text))) => {
+                Err(Change::Refused(IdentityError::Refused(text))) => {
                     return Err(refused(RefusalReason::NotFound, &who, &text).into());
                 }
                 Err(other) => return Err(Stop::Failed(other)),

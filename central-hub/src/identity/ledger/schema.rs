@@ -1,9 +1,7 @@
-//! Tables, and how the database is opened.
+//! The registry's tables.
 
-use rusqlite::{Connection, TransactionBehavior};
-
-/// Of the tables below; a newer program's database is refused, not guessed at.
-const VERSION: i64 = 2;
+/// What makes version 1 out of nothing, and 2 out of that.
+pub(super) const STEPS: [&str; 2] = [TABLES, TECHNICIANS];
 
 const TABLES: &str = "
 CREATE TABLE authority (
@@ -123,30 +121,12 @@ CREATE TABLE acceptance_picture (
 ) STRICT;
 ";
 
-pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // NORMAL loses commits in a power cut: a token would be good twice.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        VERSION => {}
-        0 | 1 => {
-            if version == 0 {
-                transaction.execute_batch(TABLES)?;
-            }
-            transaction.execute_batch(TECHNICIANS)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        _ => return Err(rusqlite::Error::InvalidParameterName(format!("version {version} is a newer program's"))),
-    }
-    transaction.commit()
-}
-
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
+    use crate::database::prepare;
 
     #[test]
     fn the_first_versions_database_is_taken_over_with_what_is_in_it() {
@@ -162,15 +142,15 @@ mod tests {
         connection
             .execute("INSERT INTO token (hash, node, authority, made_ms, expires_ms) VALUES (x'03', 'a', 1, 1, 2)", [])
             .unwrap();
-        prepare(&mut connection).unwrap();
-        prepare(&mut connection).unwrap();
+        prepare(&mut connection, &STEPS).unwrap();
+        prepare(&mut connection, &STEPS).unwrap();
         let kept: (String, Option<String>, i64) = connection
             .query_row("SELECT node, laptop, laptop_revoked FROM token", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .unwrap();
         assert_eq!(kept, ("a".into(), None, 0));
-        connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
-        assert!(prepare(&mut connection).unwrap_err().to_string().contains("newer program's"));
+        connection.pragma_update(None, "user_version", STEPS.len() as u32 + 1).unwrap();
+        assert!(prepare(&mut connection, &STEPS).unwrap_err().to_string().contains("newer program's"));
     }
 }

@@ -1,9 +1,7 @@
-//! Tables, and how the database is opened.
+//! The tables of updates.
 
-use rusqlite::{Connection, TransactionBehavior};
-
-/// Of the tables below; a newer program's database is refused, not guessed at.
-pub(super) const VERSION: i64 = 1;
+/// What makes version 1 out of nothing.
+pub(super) const STEPS: [&str; 1] = [TABLES];
 
 const TABLES: &str = "
 CREATE TABLE program (
@@ -71,21 +69,3 @@ CREATE TABLE event (
 -- How far the hub's store was read: its generation, and the last event's position.
 CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), generation BLOB NOT NULL, position INTEGER NOT NULL) STRICT;
 ";
-
-pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // NORMAL loses commits in a power cut: a revision would be given twice.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        VERSION => {}
-        0 => {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        _ => return Err(rusqlite::Error::InvalidParameterName(format!("version {version} is a newer program's"))),
-    }
-    transaction.commit()
-}

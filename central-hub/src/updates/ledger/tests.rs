@@ -184,9 +184,9 @@ fn a_newer_programs_database_is_refused_and_the_own_one_is_opened_again() {
     let connection = Connection::open(&path).unwrap();
     let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
-    connection.pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
+    connection.pragma_update(None, "user_version", schema::STEPS.len() as u32 + 1).unwrap();
     let error = Ledger::open(&path).unwrap_err().to_string();
-    let number = schema::VERSION + 1;
+    let number = schema::STEPS.len() + 1;
     assert!(error.contains(&format!("version {number} is a newer program's")), "{error}");
 }
 
