@@ -4,14 +4,14 @@
 //! missing) is reported and tried again, and the others go on: the buffer takes records whatever is wrong elsewhere.
 
 pub(crate) mod clock;
+mod connect;
+mod parts;
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, TryFutureExt};
 use sd_notify::NotifyState;
 use simpul_clock::Clock;
 use simpul_wire::event::{EventBody, EventRecord};
@@ -24,8 +24,8 @@ use crate::carry;
 use crate::commands::{CommandDesk, Sources};
 use crate::config::{BoardConfig, Config, UplinkConfig};
 use crate::doctor::{Examiner, Patient};
-use crate::enrolment::access::{Access, Enrolment};
-use crate::enrolment::{EnrolmentError, keeper};
+use crate::enrolment::access::Enrolment;
+use crate::enrolment::keeper;
 use crate::sources::board::status::BoardStatus;
 use crate::sources::board::{self, BoardCommand};
 use crate::sources::camera::{self, CameraShown};
@@ -41,6 +41,9 @@ use crate::update::{self, Health, Order};
 use crate::uplink::driver::{Driver, Parts, UplinkStatus};
 use crate::uplink::tls::JudgingTime;
 use crate::{led, phone};
+
+use connect::connect;
+use parts::{begin, join, keep};
 
 pub use clock::judging_time;
 
@@ -450,57 +453,6 @@ impl Agent {
     }
 }
 
-/// Run the uplink until `stop`; anew when the hub has told of other addresses, or a new token has made another identity.
-async fn connect(
-    enrolment: &Enrolment,
-    mut stop: watch::Receiver<bool>,
-    driver: impl Fn(Access) -> Driver<Spool>,
-) -> Result<(), EnrolmentError> {
-    let mut changes = enrolment.changes();
-    loop {
-        let access = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            access = enrolment.access() => access?,
-        };
-        changes.mark_unchanged();
-        let hubs = access.hubs.clone();
-        let (halt, halted) = watch::channel(false);
-        let mut running = std::pin::pin!(driver(access).run(halted));
-        let ended = tokio::select! {
-            () = &mut running => return Ok(()),
-            _ = stop.wait_for(|stop| *stop) => true,
-            () = moved(enrolment, &mut changes, &hubs) => false,
-        };
-        halt.send_replace(true);
-        running.await;
-        if ended {
-            return Ok(());
-        }
-    }
-}
-
-/// Until a renewal has brought other addresses, or a new token lies there.
-async fn moved(enrolment: &Enrolment, changes: &mut watch::Receiver<u64>, hubs: &[String]) {
-    loop {
-        tokio::select! {
-            changed = changes.changed() => {
-                if changed.is_err() {
-                    return std::future::pending().await;
-                }
-                let told = enrolment.load().ok().flatten().and_then(|kept| enrolment.hubs(Some(&kept)).ok());
-                if told.is_some_and(|told| told != hubs) {
-                    return;
-                }
-            }
-            () = tokio::time::sleep(RETRY) => {
-                if enrolment.has_new_token() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
 fn started(report: &OpenReport) -> EventBody {
     EventBody::Started { version: crate::version(), clean: report.clean, new_boot: report.new_boot }
 }
@@ -513,53 +465,6 @@ async fn say(spool: &Spool, stamper: &Stamper, body: EventBody) -> bool {
             tracing::warn!(%error, "an event could not be kept");
             false
         }
-    }
-}
-
-/// Start a part. In a box, as the runtime's code for a task would else be in the program once for each of them.
-fn begin(tasks: &mut JoinSet<()>, part: impl Future<Output = ()> + Send + 'static) {
-    tasks.spawn(part.boxed());
-}
-
-/// Run a part until it ends in order or `stop` becomes true; when it fails, report it and try again.
-async fn keep<T, E>(
-    what: &'static str,
-    health: Health,
-    stop: watch::Receiver<bool>,
-    mut start: impl FnMut() -> T + Send,
-) where
-    T: Future<Output = Result<(), E>> + Send + 'static,
-    E: Display,
-{
-    let mut start = move || start().map_err(|error| error.to_string()).boxed();
-    keep_on(what, health, stop, &mut start).await;
-}
-
-async fn keep_on(
-    what: &'static str,
-    health: Health,
-    mut stop: watch::Receiver<bool>,
-    start: &mut (dyn FnMut() -> BoxFuture<'static, Result<(), String>> + Send),
-) {
-    loop {
-        // While it runs it works: a start that fails does so at once.
-        health.works(what);
-        let Err(error) = start().await else { return };
-        health.ails(what);
-        tracing::error!(%error, "{what} does not run; trying again in {} s", RETRY.as_secs());
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(RETRY) => {}
-        }
-    }
-}
-
-/// Wait for tasks to end; those that do not are aborted. Nothing accepted is lost by that.
-async fn join(tasks: &mut JoinSet<()>, within: Duration, what: &str) {
-    let all = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(within, all).await.is_err() {
-        tracing::warn!("{what} did not end in time");
-        tasks.shutdown().await;
     }
 }
 

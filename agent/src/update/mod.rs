@@ -10,7 +10,8 @@
 //! ```
 //!
 //! `core` decides what is asked, fetched and put on trial, `judge` whether a program is taken, `calm` whether now is a
-//! moment for a restart, `proof` whether a trial has succeeded: all pure. This file is the loop around them.
+//! moment for a restart, `proof` whether a trial has succeeded: all pure. `trial` carries a trial to its end, `prepare` makes
+//! a download ready for one, `hub` is where both come from; this file is the loop around them.
 //!
 //! The order on the card: content, then the slot, then the launch file, then the restart. Until the launch file is
 //! replaced, nothing has happened; after it, a start on trial is counted. docs/adr/0008-updates.md.
@@ -18,38 +19,39 @@
 mod calm;
 mod core;
 mod fetch;
+mod health;
+mod hub;
 pub mod in_force;
 pub mod install;
 mod judge;
 pub mod launch;
 pub mod launcher;
 mod notes;
+mod prepare;
 mod proof;
+mod trial;
 
-use std::collections::BTreeSet;
 use std::future::{Future, pending};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use simpul_clock::{Clock, Moment};
 use simpul_wire::event::{EventBody, EventRecord};
 use simpul_wire::update::{Offers, Part, Step, Version};
-use simpul_wire::{Label, Stream, Text};
+use simpul_wire::{Stream, Text};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::core::{Action, BoardSeen, Core, Event, Facts, Job, Told};
-use self::fetch::{Body, Head, Source, fetch};
+use self::fetch::fetch;
+pub use self::health::Health;
+use self::hub::{Hub, look};
 use self::in_force::{InForce, Origin};
 use self::install::Trouble;
-use self::launch::{Candidate, Launch, Packaged, Place, Program, STARTS_MAX, Trial, label};
+use self::launch::{Candidate, Launch, Packaged, Place, STARTS_MAX, Trial, label};
 use self::notes::Notes;
-use self::proof::{Proof, Seen, Verdict};
+use self::prepare::Prepared;
 use crate::enrolment::access::Enrolment;
-use crate::enrolment::{EnrolmentError, client};
-use crate::sources::board::image;
 use crate::sources::board::status::BoardStatus;
 use crate::sources::told;
 use crate::spool::{self, NewRecord, Spool};
@@ -64,26 +66,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// The same for whoever wants a look.
 const ORDERS_MAX: usize = 4;
-
-/// Whether the parts of this agent work, by name. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<BTreeSet<&'static str>>>);
-
-impl Health {
-    /// A part does not work.
-    pub fn ails(&self, part: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part);
-    }
-
-    /// It does again.
-    pub fn works(&self, part: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
-    }
-
-    fn ailing(&self) -> Vec<Label> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|part| Label::clipped(part)).collect()
-    }
-}
 
 /// An order to look for updates now, and who wants to know what came of it.
 pub type Order = oneshot::Sender<Result<String, String>>;
@@ -164,13 +146,6 @@ enum Done {
     Prepared(Result<Prepared, Trouble>),
 }
 
-/// What is to be put on trial.
-enum Prepared {
-    Program(Place, Program),
-    Configuration([u8; 32]),
-    Board(Vec<u8>, u32),
-}
-
 struct Updates {
     parts: Parts,
     launch: Launch,
@@ -231,39 +206,6 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) -> std::io::Resu
 }
 
 impl Updates {
-    /// What the launch file says and is not so: told, and set right.
-    fn settle_start(&mut self) {
-        let before = self.launch.clone();
-        let candidate = self.launch.trial.as_ref().map(|trial| trial.candidate);
-        if let Some(why) = &self.parts.in_force.set_aside {
-            tracing::error!(why, "the hub's configuration is not in force");
-            let edited = in_force::wanted(&self.launch)
-                .is_some_and(|(remote, _)| remote.beside != self.parts.in_force.file_sha256);
-            match candidate {
-                Some(Candidate::Configuration(_)) if !edited => self.launch.roll_back(why),
-                _ => self.launch.drop_configuration(why),
-            }
-        }
-        if let Some(Candidate::Program(place)) = candidate
-            && place != self.parts.place
-        {
-            self.launch.roll_back("the card could not be written at the start");
-        }
-        if let Some(Candidate::Configuration(_)) = candidate {
-            match self.parts.in_force.origin {
-                Origin::Hub { on_trial: true, .. } => {}
-                Origin::LastGood(_) => self.launch.roll_back("the file on the node is refused"),
-                _ => self.launch.roll_back("the card could not be written at the start"),
-            }
-        }
-        if self.launch.trial.is_none() {
-            launcher::cancel_alarm();
-        }
-        if before != self.launch {
-            self.save_launch();
-        }
-    }
-
     fn save_launch(&self) -> bool {
         match self.launch.save(&self.parts.updates) {
             Ok(()) => true,
@@ -271,85 +213,6 @@ impl Updates {
                 tracing::error!(%error, "what is started next cannot be written");
                 false
             }
-        }
-    }
-
-    /// Tell what came of trials; each is told again after a cut, never not.
-    async fn tell_ended(&mut self, notes: &mut Notes) {
-        if self.launch.ended.is_empty() {
-            return;
-        }
-        for ended in self.launch.ended.clone() {
-            let step = if ended.confirmed { Step::Confirmed } else { Step::RolledBack };
-            notes.ended(&ended);
-            notes.told(&ended.rollout, ended.part, step);
-            let why = ended.why.to_string();
-            let (rollout, part, to, from) = (ended.rollout, ended.part, ended.to, ended.from);
-            if !self.parts.say(Told { rollout, part, to, from, step, why }).await {
-                return;
-            }
-        }
-        if let Err(error) = notes.save(&self.parts.updates) {
-            tracing::error!(%error, "what is remembered of updates cannot be written");
-            return;
-        }
-        self.launch.ended.clear();
-        self.save_launch();
-    }
-
-    /// Run on trial. True: it stays, or there is none; false: it was taken back, and the former one is to be started.
-    async fn prove(&mut self) -> bool {
-        let Some(trial) = self.launch.trial.clone() else { return true };
-        let limit = Duration::from_secs(u64::from(trial.limit_s));
-        let proof = Proof { since: self.parts.clock.now(), limit };
-        let part = match trial.candidate {
-            Candidate::Program(_) => Part::Agent,
-            Candidate::Configuration(_) => Part::Configuration,
-        };
-        tracing::info!(to = %trial.to, limit_s = trial.limit_s, "on trial: the {}", part.name());
-        let mut witness = None;
-        loop {
-            if witness.is_none() {
-                let told = Told {
-                    rollout: trial.rollout,
-                    part,
-                    to: trial.to.clone(),
-                    from: trial.from.clone(),
-                    step: Step::Trial,
-                    why: String::new(),
-                };
-                let epoch = self.parts.spool.state().borrow().epoch;
-                witness = self.parts.append(told).await.map(|seq| (epoch, seq));
-            }
-            let acknowledged = witness.is_some_and(|(epoch, seq)| {
-                let state = self.parts.spool.state();
-                let state = state.borrow();
-                // Another epoch: the hub has spoken, too, for it alone tells of one.
-                let gone = state.epoch != epoch || !state.stream(Stream::Event).owed.contains(seq);
-                gone && self.parts.uplink.borrow().last_ack_at.is_some()
-            });
-            let ailing = self.parts.health.ailing();
-            let ailing: Vec<Label> = ailing.into_iter().filter(|part| !trial.ailing.contains(part)).collect();
-            match proof.poll(self.parts.clock.now(), Seen { acknowledged, ailing: &ailing }) {
-                Verdict::Wait => {}
-                Verdict::Confirm => {
-                    let before = self.launch.clone();
-                    self.launch.confirm();
-                    if self.save_launch() {
-                        launcher::cancel_alarm();
-                        return true;
-                    }
-                    // Tried again: until it is on the card, nothing is confirmed.
-                    self.launch = before;
-                }
-                Verdict::RollBack(why) => {
-                    self.launch.roll_back(&why);
-                    // If it cannot be written, the starts that are counted end the trial.
-                    self.save_launch();
-                    return false;
-                }
-            }
-            tokio::time::sleep(TICK).await;
         }
     }
 
@@ -532,31 +395,6 @@ impl Updates {
         Ok(false)
     }
 
-    fn preparation(&self, job: Job) -> impl FnOnce() -> Result<Prepared, Trouble> + Send + use<> {
-        let updates = self.parts.updates.clone();
-        let (path, place) = (self.parts.path.clone(), self.launch.free_slot());
-        let formats = [spool::FORMAT, self.launch.packaged.spool_format];
-        let clock = self.parts.clock.clone();
-        move || {
-            let content = fetch::file(&updates, &job.wanted().sha256);
-            match job {
-                Job::Program { manifest, .. } if manifest.part == Part::Agent => {
-                    let folder = updates.join(place.folder().unwrap_or("a"));
-                    let program = install::install(&content, &folder, &manifest, &formats, &clock)?;
-                    Ok(Prepared::Program(place, program))
-                }
-                Job::Program { manifest, .. } => prepare_image(&content, manifest.version),
-                Job::Configuration { .. } => {
-                    let text = String::from_utf8(std::fs::read(&content)?)
-                        .map_err(|_| Trouble::Final("the configuration is not text".into()))?;
-                    let own = crate::config::Config::load(&path).map_err(|error| Trouble::Final(error.to_string()))?;
-                    in_force::check(&path, &own, &text).map_err(Trouble::Final)?;
-                    Ok(Prepared::Configuration(in_force::keep(&updates, &text)?))
-                }
-            }
-        }
-    }
-
     /// True: the agent is to be started anew.
     fn commit(&mut self, job: &Job) -> Result<bool, String> {
         let candidate = match (self.prepared.take(), job) {
@@ -605,56 +443,6 @@ impl Updates {
         fetch::tidy(&self.parts.updates, None);
         tracing::info!(to = %job.to(), "the agent ends and is started anew with its new {}", job.part().name());
         Ok(true)
-    }
-}
-
-fn prepare_image(content: &Path, version: Version) -> Result<Prepared, Trouble> {
-    let image = image::read(content).map_err(|error| Trouble::Final(format!("the board's image: {error}")))?;
-    let begin = image.begin;
-    let [major, minor, patch] = begin.version.map(u16::from);
-    let inside = Version { major, minor, patch };
-    if inside != version {
-        return Err(Trouble::Final(format!("signed as {version}, and the image says that it is {inside}")));
-    }
-    if begin.hardware != simpul_wire::board::Hardware::Pico {
-        return Err(Trouble::Final(format!(
-            "signed for {}, and the image is for another board",
-            judge::BOARD_PLATFORM
-        )));
-    }
-    Ok(Prepared::Board(std::fs::read(content)?, begin.crc32))
-}
-
-fn identity(enrolment: &Enrolment) -> Result<crate::enrolment::store::Kept, String> {
-    let kept = enrolment.load().map_err(|error| error.to_string())?;
-    kept.ok_or_else(|| "this node is not enrolled: only an enrolled one can ask for updates".to_owned())
-}
-
-async fn look(enrolment: &Enrolment) -> Result<Box<Offers>, String> {
-    let kept = identity(enrolment)?;
-    client::offers(&kept, enrolment.time()).await.map(Box::new).map_err(|error| error.to_string())
-}
-
-/// The hub, as content comes from it.
-struct Hub(Enrolment);
-
-struct Response(reqwest::Response);
-
-impl Source for Hub {
-    type Body = Response;
-
-    async fn get(&self, path: &str, from: u64) -> Result<(Head, Response), String> {
-        let kept = identity(&self.0)?;
-        let asked = client::content(&kept, self.0.time(), path, from).await;
-        let response = asked.map_err(|error: EnrolmentError| error.to_string())?;
-        let range = response.headers().get("content-range").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok((Head { status: response.status().as_u16(), range }, Response(response)))
-    }
-}
-
-impl Body for Response {
-    async fn next(&mut self) -> Result<Option<Bytes>, String> {
-        self.0.chunk().await.map_err(|error| client::words(&error))
     }
 }
 
