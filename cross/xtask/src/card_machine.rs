@@ -5,10 +5,20 @@ use std::process::Command;
 use crate::run::{command, target};
 use crate::{card_image, dist, firmware, pico, system};
 
+/// Cuts of `cargo xtask test`.
+const SMALL_KILLS: u32 = 2;
+
+/// The machine's cuts in `cargo xtask test`: few, on the programs that the tests use and the agent as it ships.
+pub fn small_run() -> anyhow::Result<Command> {
+    let mut run = program("debug")?;
+    run.args(["--kills", &SMALL_KILLS.to_string()]);
+    Ok(run)
+}
+
 /// All cuts, and the control without fsync, whose agent is the release build: a static one cannot be told so.
 pub fn full_run(words: &[String]) -> anyhow::Result<Command> {
     dist::build_agent_of_this_machine()?;
-    let mut run = program()?;
+    let mut run = program("release")?;
     let folder = target().join("machine/control");
     std::fs::create_dir_all(&folder)?;
     run.arg("--control-package").arg(dist::trial_package("simpul-agent", "release", "0.0.1", &folder)?);
@@ -27,10 +37,10 @@ pub fn prepare_technician() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn program() -> anyhow::Result<Command> {
+fn program(profile: &str) -> anyhow::Result<Command> {
     system::ensure(system::MACHINE)?;
     let image = card_image::ensure()?;
-    let mut run = command(&target().join("release/simpul-machine").to_string_lossy(), &[]);
+    let mut run = command(&target().join(profile).join("simpul-machine").to_string_lossy(), &[]);
     // Without the agent the run fails, as it should; the tests after it go on.
     let folder = target().join("machine");
     let package = dist::shipping_package(&folder).unwrap_or_else(|error| {

@@ -197,7 +197,16 @@ pub fn faults(arguments: &FaultArguments) -> anyhow::Result<()> {
         }
         kills => card_machine::full_run(&with_seed("--kills", kills)).and_then(|mut command| run(&mut command)),
     };
-    kills.and(cuts).and(disks).and(machine)
+    // Each is told: a run that could not begin would else be hidden behind the first that failed.
+    let runs = [("kills", kills), ("power cuts", cuts), ("full disks", disks), ("power cuts of a machine", machine)];
+    let failed: Vec<&str> = runs
+        .into_iter()
+        .filter_map(|(what, result)| {
+            result.map_err(|error| println!("FAILED: {what}: {error:#}")).is_err().then_some(what)
+        })
+        .collect();
+    anyhow::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
 }
 
 /// The kills of `cargo xtask test`: few rounds, on the programs that the tests use.

@@ -7,10 +7,10 @@ use anyhow::bail;
 
 use crate::run::{Stages, cargo, watched};
 use crate::tally::Tally;
-use crate::{dist, firmware, lint, measure, page, photographs, pico, system};
+use crate::{card_image, card_machine, dist, firmware, lint, measure, page, photographs, pico, system};
 
 /// Stages besides the lints.
-const OTHER_STAGES: usize = 16;
+const OTHER_STAGES: usize = 18;
 
 const FIRMWARE: &str = "the boards' images";
 const AGENTS: &str = "agents as they ship, one of them built twice";
@@ -23,6 +23,9 @@ pub fn test() -> anyhow::Result<()> {
     system::ensure(system::TEST)?;
     stages.next("photographs for the camera tests");
     let photographs = photographs::ensure()?;
+    stages.next("a card's image of Debian");
+    system::ensure(system::MACHINE)?;
+    card_image::ensure()?;
     stages.next("the room's page: packages and build");
     page::build()?;
 
@@ -78,6 +81,7 @@ pub fn test() -> anyhow::Result<()> {
     stage(&mut stages, "workspace tests", true, cargo(tests).env("SIMPUL_TEST_PHOTOS", &photographs))?;
     stage(&mut stages, "a small run of kills", true, &mut measure::small_kill_run())?;
     stage(&mut stages, "a small run of power cuts", true, &mut measure::small_power_run()?)?;
+    stage(&mut stages, "a card that boots, and power cuts of its machine", true, &mut card_machine::small_run()?)?;
     stage(&mut stages, "full disks", true, &mut measure::full_disk_run("debug")?)?;
 
     stage(&mut stages, "agents for other machines", true, &mut dist::foreign_command()?)?;
